@@ -1,0 +1,1 @@
+"""What every Flow2API service needs to run: settings, logs, telemetry, gRPC, NATS, errors, media store."""

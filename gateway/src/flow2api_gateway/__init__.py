@@ -1,0 +1,1 @@
+"""The HTTP door: OpenAI, Gemini and admin protocols translated to gRPC."""

@@ -1,0 +1,1 @@
+"""Follows submitted videos to their end and stores their media."""

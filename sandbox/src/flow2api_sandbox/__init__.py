@@ -1,0 +1,1 @@
+"""A stand-in for every upstream, on loopback, with fault injection."""

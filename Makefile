@@ -32,3 +32,45 @@ lock: ## Write requirements.lock anew from the pyproject files (UPGRADE=1 takes 
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group pyproject.toml:dev \
 		$(if $(UPGRADE),--upgrade,) $(PACKAGES:%=--no-emit-package flow2api-%) \
 		--custom-compile-command "make lock" --output-file requirements.lock $(PYPROJECTS)
+
+.PHONY: demo
+demo: setup ## Make an image and a video against the sandbox, then go on serving (ARGS=--once stops by itself)
+	@$(BIN)/flow2api demo $(ARGS)
+
+.PHONY: up
+up: setup ## Run everything in one process on real accounts
+	@$(BIN)/flow2api up $(ARGS)
+
+.PHONY: test
+test: setup ## Run every test; starts the servers that it needs by itself (ARGS="-k name" chooses)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+.PHONY: proto
+proto: setup ## Write the gRPC stubs anew from proto/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py
+
+.PHONY: format
+format: setup ## Format the code and mend what can be mended mechanically
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/buf format --write proto
+
+.PHONY: lint
+lint: setup ## Check format, lint, types, import rules, protos, and that nothing private is tracked
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf format --exit-code --diff proto > /dev/null
+	$(BIN)/buf lint proto
+	@deploy/checks/proto_breaking.sh $(BIN)/buf
+	@deploy/checks/proto_stubs.sh $(BIN)
+	@deploy/checks/tracked_files.sh
+
+.PHONY: bench
+bench: setup ## Measure the whole chain beside bare floors, in one run, and write the table to docs/performance.md
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+.PHONY: clean
+clean: ## Remove .venv and the caches; state in .flow2api stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

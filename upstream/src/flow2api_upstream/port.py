@@ -104,7 +104,7 @@ class SourceImage:
 class UploadedImage:
     """An input picture ready for a generation on the same token and project.
 
-    Exactly one is set: ``handle`` where the picture was sent up before, ``inline`` where the provider takes bytes in the call.
+    Exactly one is set: ``handle`` for a picture sent up before, ``inline`` where the call carries the bytes.
     """
 
     handle: MediaHandle | None = None

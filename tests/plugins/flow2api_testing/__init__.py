@@ -1,0 +1,31 @@
+"""The project's pytest plugin: real servers, settings and helpers that every test may ask for.
+
+Servers start when a test first asks for one, in pytest's main thread, and end with it, also on ``kill -9``.
+"""
+
+from flow2api_testing.servers import (
+    database_url,
+    nats_url,
+    postgres_server,
+    postgres_url,
+    redis_server,
+    redis_url,
+    sqlite_url,
+)
+from flow2api_testing.settings import media_url, secret_key, service_token
+from flow2api_testing.upstreams import sandbox, upstream_settings
+
+__all__ = [
+    "database_url",
+    "media_url",
+    "nats_url",
+    "postgres_server",
+    "postgres_url",
+    "redis_server",
+    "redis_url",
+    "sandbox",
+    "secret_key",
+    "service_token",
+    "sqlite_url",
+    "upstream_settings",
+]

@@ -56,7 +56,7 @@ class ChildProcess:
 
     async def wait(self) -> None:
         """Return never while the child runs; raise ChildFailed when it has ended."""
-        while self.is_running:
+        while self.is_running:  # noqa: ASYNC110 - a process that is no child of the event loop has no event
             await asyncio.sleep(_WATCH_SECONDS)
         raise self.failure()
 

@@ -1,0 +1,1 @@
+"""The Flow upstream: the session side (LABS), the API side, as docs/upstream/flow.md describes them."""

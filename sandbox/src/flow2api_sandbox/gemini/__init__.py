@@ -1,0 +1,1 @@
+"""The Gemini API, as docs/upstream/google-official.md describes it. Vertex would be a package beside this one."""

@@ -1,0 +1,88 @@
+"""What the sandbox saw: calls, submissions, charges, and how many generations ran at once."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class GenerationKind(StrEnum):
+    """What a generation makes; limits are counted apart."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+@dataclass(slots=True)
+class ConcurrencyWatch:
+    """How many generations of a kind run now for one account, and the most that ever did."""
+
+    running: Counter[GenerationKind] = field(default_factory=Counter)
+    highest: Counter[GenerationKind] = field(default_factory=Counter)
+
+    def enter(self, kind: GenerationKind) -> None:
+        """One more runs."""
+        self.running[kind] += 1
+        self.highest[kind] = max(self.highest[kind], self.running[kind])
+
+    def leave(self, kind: GenerationKind) -> None:
+        """One ended."""
+        self.running[kind] -= 1
+
+
+@dataclass(slots=True)
+class Submission:
+    """What was seen of one prompt: ``seen`` calls arrived well formed, ``accepted`` ones were executed."""
+
+    seen: int = 0
+    accepted: int = 0
+    routes: Counter[str] = field(default_factory=Counter)
+    accounts: Counter[str] = field(default_factory=Counter)
+    batch_ids: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counters since the start or the last reset."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    submissions: dict[str, Submission] = field(default_factory=lambda: defaultdict(Submission))
+    charged: Counter[str] = field(default_factory=Counter)
+    refunded: Counter[str] = field(default_factory=Counter)
+
+    def count_answer(self, route: str, status: int) -> None:
+        """A call was answered with that HTTP status; 0 means the connection was cut."""
+        self.statuses[route][status] += 1
+
+    def count_seen(self, *, prompt: str, route: str, account: str, batch_id: str | None = None) -> None:
+        """A generation was asked for."""
+        submission = self.submissions[prompt]
+        submission.seen += 1
+        submission.routes[route] += 1
+        submission.accounts[account] += 1
+        if batch_id is not None:
+            submission.batch_ids[batch_id] += 1
+
+    def count_accepted(self, prompt: str) -> None:
+        """A generation was begun, and charged if it costs."""
+        self.submissions[prompt].accepted += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "calls": dict(self.calls),
+            "statuses": {route: dict(counter) for route, counter in self.statuses.items()},
+            "submissions": {
+                prompt: {
+                    "seen": each.seen,
+                    "accepted": each.accepted,
+                    "routes": dict(each.routes),
+                    "accounts": dict(each.accounts),
+                    "batch_ids": dict(each.batch_ids),
+                }
+                for prompt, each in self.submissions.items()
+            },
+            "charged": dict(self.charged),
+            "refunded": dict(self.refunded),
+        }

@@ -1,0 +1,1 @@
+"""Real pictures and clips, made on demand and kept."""

@@ -1,0 +1,96 @@
+"""Measure the whole chain beside bare floors, in one run, on this machine.
+
+``make bench`` runs it. Everything is on loopback and stops by itself. The table goes to the terminal and, between its
+markers, into docs/performance.md. Absolute numbers say little on a shared machine; the ratios to the floors of the same
+run say more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+
+import floors
+from http_stream import streamed_post
+from load import Call, Measurement, measure
+from report import write_table
+from system import Chain, floor_server, running_chain
+
+CONCURRENCY = (1, 16, 64)
+CHAT = {
+    "model": "gemini-3.1-flash-image-square",
+    "stream": True,
+    "messages": [{"role": "user", "content": "a lighthouse at dawn"}],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing that is measured."""
+
+    name: str
+    open_call: Callable[[], AbstractAsyncContextManager[Call]]
+
+
+async def main(seconds: float, page: Path | None) -> None:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flow2api-bench-")))
+        http_port = await stack.enter_async_context(floor_server("http"))
+        grpc_port = await stack.enter_async_context(floor_server("grpc"))
+        chain = await stack.enter_async_context(running_chain(folder))
+        subjects = (
+            Subject("bare FastAPI, streamed", lambda: _http(http_port, "")),
+            Subject("bare grpc.aio, server stream", lambda: _echo(grpc_port)),
+            Subject("whole chain, streamed chat image", lambda: _chat(chain)),
+        )
+        rows: dict[str, dict[int, Measurement]] = {}
+        for subject in subjects:
+            rows[subject.name] = {}
+            for concurrency in CONCURRENCY:
+                rows[subject.name][concurrency] = await measure(
+                    subject.open_call, concurrency=concurrency, seconds=seconds, warm_up=3
+                )
+        title = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        write_table(rows, floor=subjects[0].name, title=title, page=page)
+
+
+def _http(port: int, bearer: str) -> AbstractAsyncContextManager[Call]:
+    return streamed_post("127.0.0.1", port, "/v1/chat/completions", CHAT, bearer=bearer)
+
+
+def _chat(chain: Chain) -> AbstractAsyncContextManager[Call]:
+    return _http(chain.port, chain.api_key)
+
+
+@asynccontextmanager
+async def _echo(port: int) -> AsyncIterator[Call]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(floors.ECHO_METHOD)
+
+        async def call() -> None:
+            received = 0
+            async for _ in method(b"x" * 200):
+                received += 1
+            if received != floors.EVENTS:
+                raise RuntimeError(f"{received} messages instead of {floors.EVENTS}")
+
+        yield call
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md alone")
+    arguments = parser.parse_args()
+    target = None if arguments.no_write else Path(__file__).parents[2] / "docs" / "performance.md"
+    sys.exit(asyncio.run(main(arguments.seconds, target)))

@@ -1,7 +1,8 @@
 """Write the Python stubs of every .proto file into src/flow2api_proto.
 
-protoc names Python modules after the proto path (``flow2api/tokens/v1/…``); our distribution is called ``flow2api_proto``, so the
-``flow2api`` package is taken off the paths and the imports are rewritten to match. Run by ``make proto``; CI fails on a diff.
+protoc names Python modules after the proto path (``flow2api/tokens/v1/…``); our distribution is called
+``flow2api_proto``, so the ``flow2api`` package is taken off the paths and the imports are rewritten to match.
+Run by ``make proto``; CI fails on a diff.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The public models: what clients may name, and how each is served."""

@@ -1,0 +1,1 @@
+"""Access: API keys of clients, logins of administrators."""

@@ -1,0 +1,1 @@
+"""Health: what the outcome of a generation does to its token."""

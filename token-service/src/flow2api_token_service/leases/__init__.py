@@ -1,0 +1,1 @@
+"""Leases: the right to run one generation on one token, kept in Redis."""

@@ -1,0 +1,140 @@
+"""What the pool index in Redis is told and answers, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class LeaseKind(StrEnum):
+    """What a lease is for; each token has one limit per kind."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+class Verdict(StrEnum):
+    """What an outcome adds to the counters of a token."""
+
+    OK = "ok"
+    ERROR = "error"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to serve a generation: what the token must be able to do. Affinity None means any token."""
+
+    provider: str
+    upstream_model: str
+    min_tier: int = 0
+    credits: int = 0
+    affinity_token_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """A wish for a lease. ``lease_id`` is the id that it gets; ``request_id`` makes a repeat get the same lease."""
+
+    lease_id: str
+    request_id: str
+    kind: LeaseKind
+    candidates: tuple[Candidate, ...]
+    api_key_id: str
+    duration: timedelta
+    excluded_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """A lease that was given out."""
+
+    lease_id: str
+    token_id: int
+    kind: LeaseKind
+    api_key_id: str
+    upstream_model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenLease:
+    """A lease on a token. ``revision`` is that of the token, for whoever keeps things about it."""
+
+    lease: LeaseRecord
+    candidate_index: int
+    expire_time: datetime
+    revision: int
+
+
+class RefusalReason(StrEnum):
+    """Why there is no lease."""
+
+    BUSY = "busy"
+    """Nothing is free now."""
+    KEY_BUSY = "key_busy"
+    """The API key has as many generations in flight as it may."""
+    NEVER = "never"
+    """No token of the pool could serve this, waiting or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No lease now; ``retry_after`` is a guess of when to ask again."""
+
+    reason: RefusalReason
+    retry_after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolEntry:
+    """A token as the index has it. A limit is 0 where the kind is off and -1 where it is unlimited."""
+
+    token_id: int
+    provider: str
+    tier: int
+    credits: int | None
+    revision: int
+    state: str
+    state_until: datetime | None
+    image_limit: int
+    video_limit: int
+    is_sick: bool
+    rests: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when the token rests, per upstream model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release found. ``is_sick``: the token has errors or rests that a success ends."""
+
+    was_live: bool
+    is_first: bool
+    is_sick: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """What SQL does not know about a token: live leases, and counters that are not yet written there."""
+
+    image_leases: int
+    video_leases: int
+    pending_stats: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePool:
+    """The same of several tokens, and the live leases of the whole pool."""
+
+    tokens: Mapping[int, LiveToken]
+    image_leases: int
+    video_leases: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatsBatch:
+    """Counters taken out of Redis, by token, to be written to SQL once under ``batch_id``."""
+
+    batch_id: str
+    counters: Mapping[int, Mapping[str, str]]

@@ -1,0 +1,33 @@
+"""One Lua script of the pool: JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+
+from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
+
+_PACKAGE = "flow2api_token_service.leases.scripts"
+_PRELUDE = "_pool"
+
+
+class PoolScript:
+    """A script by its file name, run atomically in Redis; it is loaded when Redis does not know it (any more)."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self._script = redis.register_script(_read(_PRELUDE) + _read(name))
+
+    async def __call__(self, **args: Any) -> Any:
+        """Run it with ``args``; gives what the script answers. Raises DependencyUnavailable."""
+        with redis_errors():
+            answer = await self._script(keys=[KEY_PREFIX], args=[json.dumps(args)])
+        return json.loads(answer) if answer else None
+
+
+@cache
+def _read(name: str) -> str:
+    return files(_PACKAGE).joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,185 @@
+-- Shared by every script of the pool: it is put in front of each of them.
+--
+-- KEYS[1]  the prefix of all keys; it holds a hash tag, so that a cluster keeps them in one slot
+-- ARGV[1]  the arguments as a JSON object
+--
+-- Keys (P is the prefix; K is `image` or `video`; times are milliseconds of Redis's own clock):
+--   P:epoch                  set while the index is complete; gone after a flush, which asks for a rebuild from SQL
+--   P:sequence               counter of takes; orders tokens of equal load by last use
+--   P:tokens                 set of the ids of all tokens
+--   P:token:<id>             hash: provider tier credits revision state until image video sick used
+--   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
+--   P:able:<provider>:K:<tier>  set of the tokens that can be taken now or after waiting
+--   P:wakeups                sorted set of token ids by the time at which they leave their state by themselves
+--   P:cool:<id>              sorted set of upstream models by the time until which the token rests for them
+--   P:live:<id>:K            sorted set of the token's lease ids by deadline
+--   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
+--   P:keylimits              hash: API key id -> generations in flight allowed
+--   P:deadlines:K            sorted set of all lease ids by deadline
+--   P:lease:<lease id>       hash: token kind key model request candidate
+--   P:request:<request id>   lease id, while the lease lives
+--   P:done:<lease id>        who released it; kept for an hour, so that an outcome counts once
+--   P:stats:<id>             hash of counters that are not yet in SQL;  P:stats:dirty  set of those token ids
+--   P:waiting                set while a replica has waiters;  P:freed  channel that wakes them
+
+local P = KEYS[1]
+local args = cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local today = math.floor(tonumber(time[1]) / 86400)
+
+local KINDS = {'image', 'video'}
+local TOP_TIER = 3
+local BATCH = 100
+-- Score: the load in thousandths above, the sequence of the last take below. 1000 * 2^43 < 2^53: exact in a double.
+local LOAD_STEP = 8796093022208
+
+local function built()
+  return redis.call('EXISTS', P .. ':epoch') == 1
+end
+
+local function free_key(provider, kind, tier)
+  return P .. ':free:' .. provider .. ':' .. kind .. ':' .. tier
+end
+
+local function able_key(provider, kind, tier)
+  return P .. ':able:' .. provider .. ':' .. kind .. ':' .. tier
+end
+
+local function live_key(token_id, kind)
+  return P .. ':live:' .. token_id .. ':' .. kind
+end
+
+local function load_token(token_id)
+  local row = redis.call('HMGET', P .. ':token:' .. token_id,
+    'provider', 'tier', 'state', 'until', 'image', 'video', 'used', 'credits', 'revision', 'sick')
+  if not row[1] then
+    return nil
+  end
+  return {
+    id = token_id,
+    provider = row[1],
+    tier = tonumber(row[2]),
+    state = row[3],
+    until_ms = tonumber(row[4]),
+    limits = {image = tonumber(row[5]), video = tonumber(row[6])},
+    used = tonumber(row[7]) or 0,
+    credits = tonumber(row[8]),
+    revision = tonumber(row[9]),
+    sick = row[10] == '1',
+  }
+end
+
+-- A token that rests until a time is awake again from then on, without anybody writing it down.
+local function is_awake(token)
+  if token.state == 'active' then
+    return true
+  end
+  return (token.state == 'cooling' or token.state == 'parked') and token.until_ms > 0 and token.until_ms <= now
+end
+
+-- Whether waiting for the token makes sense: it is awake, or will be without a person doing something.
+local function may_wake(token)
+  return token.state == 'active' or token.state == 'cooling' or token.state == 'suspect'
+    or (token.state == 'parked' and token.until_ms > 0)
+end
+
+local function score(token, kind, live)
+  local limit = token.limits[kind]
+  local load
+  if limit > 0 then
+    load = live / limit
+  else
+    load = live / (live + 100)
+  end
+  return math.floor(load * 1000) * LOAD_STEP + token.used
+end
+
+-- Puts the token into the set of free ones, at its place, or takes it out.
+local function place(token, kind)
+  local key = free_key(token.provider, kind, token.tier)
+  local limit = token.limits[kind]
+  if limit ~= 0 and is_awake(token) then
+    local live = redis.call('ZCARD', live_key(token.id, kind))
+    if limit < 0 or live < limit then
+      redis.call('ZADD', key, score(token, kind, live), token.id)
+      return
+    end
+  end
+  redis.call('ZREM', key, token.id)
+end
+
+local function announce_room()
+  if redis.call('EXISTS', P .. ':waiting') == 1 then
+    redis.call('PUBLISH', P .. ':freed', '1')
+  end
+end
+
+-- Forgets a live lease and gives its room back.
+local function end_lease(lease_id)
+  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'token', 'kind', 'key', 'request')
+  if not row[1] then
+    for _, kind in ipairs(KINDS) do
+      redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
+    end
+    return
+  end
+  local token_id, kind, key, request = row[1], row[2], row[3], row[4]
+  redis.call('ZREM', live_key(token_id, kind), lease_id)
+  redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
+  redis.call('DEL', P .. ':lease:' .. lease_id)
+  if key ~= '' then
+    redis.call('ZREM', P .. ':keylive:' .. key, lease_id)
+  end
+  if request ~= '' and redis.call('GET', P .. ':request:' .. request) == lease_id then
+    redis.call('DEL', P .. ':request:' .. request)
+  end
+  local token = load_token(token_id)
+  if token then
+    place(token, kind)
+  end
+end
+
+-- Ends leases whose deadline has passed, some per call; answers how many.
+local function expire_leases()
+  local count = 0
+  for _, kind in ipairs(KINDS) do
+    local over = redis.call('ZRANGEBYSCORE', P .. ':deadlines:' .. kind, '-inf', now, 'LIMIT', 0, BATCH)
+    for _, lease_id in ipairs(over) do
+      end_lease(lease_id)
+    end
+    count = count + #over
+  end
+  return count
+end
+
+-- Brings back tokens whose rest is over, some per call; answers how many.
+local function wake_tokens()
+  local due = redis.call('ZRANGEBYSCORE', P .. ':wakeups', '-inf', now, 'LIMIT', 0, BATCH)
+  for _, token_id in ipairs(due) do
+    redis.call('ZREM', P .. ':wakeups', token_id)
+    local token = load_token(token_id)
+    if token then
+      for _, kind in ipairs(KINDS) do
+        place(token, kind)
+      end
+    end
+  end
+  return #due
+end
+
+-- Writes a lease down as live.
+local function enter_lease(lease, token, deadline)
+  redis.call('ZADD', live_key(token.id, lease.kind), deadline, lease.id)
+  redis.call('ZADD', P .. ':deadlines:' .. lease.kind, deadline, lease.id)
+  redis.call('HSET', P .. ':lease:' .. lease.id, 'token', token.id, 'kind', lease.kind, 'key', lease.key,
+    'model', lease.model, 'request', lease.request, 'candidate', lease.candidate)
+  if lease.key ~= '' then
+    redis.call('ZADD', P .. ':keylive:' .. lease.key, deadline, lease.id)
+  end
+  place(token, lease.kind)
+end
+
+local function count_stat(token_id, field, amount)
+  redis.call('HINCRBY', P .. ':stats:' .. token_id, field, amount)
+end

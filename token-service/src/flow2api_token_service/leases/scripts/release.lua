@@ -1,0 +1,39 @@
+-- Ends a lease and counts its outcome, each once.
+--
+-- args: lease_id, token, kind, nonce, keep_ms, verdict = 'ok' | 'error' | 'neutral', outputs, credits (-1: not told)
+-- answer: {was_live, first, sick}   sick: the token has errors or rests that a success ends
+
+local set = redis.call('SET', P .. ':done:' .. args.lease_id, args.nonce, 'NX', 'PX', args.keep_ms)
+local first = set and true or redis.call('GET', P .. ':done:' .. args.lease_id) == args.nonce
+
+local deadline = redis.call('ZSCORE', P .. ':deadlines:' .. args.kind, args.lease_id)
+local was_live = deadline and tonumber(deadline) > now or false
+if deadline then
+  end_lease(args.lease_id)
+  announce_room()
+end
+
+local token = load_token(args.token)
+local stats = P .. ':stats:' .. args.token
+if first and token then
+  if args.verdict == 'ok' then
+    count_stat(args.token, 'successes', 1)
+    redis.call('HSET', stats, 'last_success', now)
+  elseif args.verdict == 'error' then
+    count_stat(args.token, 'errors', 1)
+    count_stat(args.token, 'errors:' .. today, 1)
+    redis.call('HSET', stats, 'last_error', now)
+  end
+  if args.outputs > 0 then
+    count_stat(args.token, args.kind .. 's', args.outputs)
+    count_stat(args.token, args.kind .. 's:' .. today, args.outputs)
+  end
+  if args.credits >= 0 then
+    redis.call('HSET', P .. ':token:' .. args.token, 'credits', args.credits)
+    redis.call('HSET', stats, 'credits', args.credits)
+  end
+  if args.verdict ~= 'neutral' or args.outputs > 0 or args.credits >= 0 then
+    redis.call('SADD', P .. ':stats:dirty', args.token)
+  end
+end
+return cjson.encode({was_live = was_live, first = first, sick = token ~= nil and token.sick})

@@ -1,0 +1,54 @@
+"""The Redis client of the service, and what its failures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from flow2api_common.errors import DependencyUnavailable, InternalError
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError as RedisConnectionError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError as RedisTimeoutError,
+    TryAgainError,
+)
+
+from flow2api_token_service.settings import RedisSettings
+
+KEY_PREFIX = "{flow2api}"
+"""In front of every key; the braces keep all of them in one slot of a cluster."""
+
+_SOCKET_TIMEOUT_SECONDS = 5.0
+_RETRY_AFTER = timedelta(seconds=1)
+_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, TryAgainError)
+
+
+def open_redis(settings: RedisSettings) -> Redis:
+    """A client that connects when it is first used, and again after Redis was away. Close it with ``aclose``."""
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url.get_secret_value(),
+        decode_responses=True,
+        max_connections=settings.redis_pool_size,
+        timeout=_SOCKET_TIMEOUT_SECONDS,
+        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+        # A pooled connection that a restarted server has closed shows that only when it is used.
+        retry=Retry(ConstantBackoff(0.05), retries=1, supported_errors=(RedisConnectionError,)),
+    )
+    return Redis.from_pool(pool)
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turns what the client raises into our errors: away, starting or read-only is DependencyUnavailable."""
+    try:
+        yield
+    except _UNAVAILABLE as exc:
+        raise DependencyUnavailable("Redis cannot be used at the moment.", retry_after=_RETRY_AFTER) from exc
+    except RedisError as exc:
+        raise InternalError("Redis refused a command.") from exc

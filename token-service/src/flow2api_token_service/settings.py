@@ -1,0 +1,105 @@
+"""Settings of the token service, in groups: a component takes the group that it needs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from flow2api_common.settings import (
+    BaseServiceSettings,
+    DatabaseSettings,
+    SecretKeySettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+)
+from flow2api_upstream.settings import UpstreamSettings
+from pydantic import AfterValidator, Field, SecretStr
+
+MIN_PASSWORD_LENGTH = 8
+MIN_API_KEY_LENGTH = 16
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return url
+
+
+def _check_concurrency(limit: int) -> int:
+    if limit < -1:
+        raise ValueError("must be -1 (unlimited) or more")
+    return limit
+
+
+def _check_api_key(key: SecretStr | None) -> SecretStr | None:
+    if key is not None and len(key.get_secret_value()) < MIN_API_KEY_LENGTH:
+        raise ValueError(f"must have at least {MIN_API_KEY_LENGTH} characters")
+    return key
+
+
+def _check_password(password: SecretStr | None) -> SecretStr | None:
+    if password is not None and len(password.get_secret_value()) < MIN_PASSWORD_LENGTH:
+        raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
+    return password
+
+
+Concurrency = Annotated[int, AfterValidator(_check_concurrency)]
+"""How many at the same time; -1 means unlimited."""
+
+
+class RedisSettings(BaseServiceSettings):
+    """``redis://…``, ``rediss://…`` or ``unix:///path``; Redis 6.2 or later, or Valkey."""
+
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis_url)]
+    redis_pool_size: int = Field(default=64, ge=1)
+    """Connections of one process; calls beyond that wait for one."""
+
+
+class PoolSettings(BaseServiceSettings):
+    """How the pool behaves."""
+
+    default_image_concurrency: Concurrency = -1
+    """Images at the same time on a token that is added without a limit of its own."""
+    default_video_concurrency: Concurrency = -1
+    """Videos at the same time on a token that is added without a limit of its own."""
+    refresh_margin: timedelta = timedelta(hours=1)
+    """Access tokens are renewed in the background when less than this is left."""
+    refresh_interval: timedelta = timedelta(seconds=30)
+    """How often the background looks for access tokens to renew and tokens to probe."""
+    refresh_concurrency: int = Field(default=4, ge=1)
+    """Upstream calls of the background at the same time, per process."""
+    credits_interval: timedelta = timedelta(hours=1)
+    """How often a token that is parked for credits is looked at again."""
+    sweep_interval: timedelta = timedelta(seconds=1)
+    """How often leases past their deadline are ended when nobody else has looked."""
+    resync_interval: timedelta = timedelta(seconds=30)
+    """How often changes in SQL that may have missed Redis are written there again."""
+    stats_interval: timedelta = timedelta(seconds=2)
+    """How often counters are written to SQL."""
+
+
+class AccessSettings(BaseServiceSettings):
+    """API keys and administrators; the first of each may come from the settings."""
+
+    api_key: Annotated[SecretStr | None, AfterValidator(_check_api_key)] = None
+    admin_username: str = Field(default="admin", min_length=1, max_length=100)
+    admin_password: Annotated[SecretStr | None, AfterValidator(_check_password)] = None
+    default_api_key_concurrency: Concurrency = -1
+    """Generations in flight of an API key that is made without a limit of its own."""
+    api_key_cache_duration: timedelta = timedelta(seconds=5)
+    """How long a gateway may go on using an answer about an API key."""
+    session_lifetime: timedelta = timedelta(hours=12)
+    """After this an administrator logs in again."""
+
+
+class TokenServiceSettings(
+    DatabaseSettings,
+    SecretKeySettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+    RedisSettings,
+    PoolSettings,
+    AccessSettings,
+    UpstreamSettings,
+):
+    """Everything that the token service is told. It listens on ``token_addr``."""

@@ -1,0 +1,1 @@
+"""Counters of tokens: counted in Redis, written to SQL in batches."""

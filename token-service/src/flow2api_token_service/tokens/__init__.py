@@ -1,0 +1,1 @@
+"""Tokens: the pool as SQL has it, and what administrators do with it."""

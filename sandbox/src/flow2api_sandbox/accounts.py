@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flow2api_sandbox.assets import FlowAsset
+from flow2api_sandbox.gemini.store import Interaction
 from flow2api_sandbox.ledger import ConcurrencyWatch
 
 
@@ -84,6 +85,7 @@ class ApiKey:
 
     name: str
     state: KeyState = KeyState.OK
+    running_interactions: list[Interaction] = field(default_factory=list)
     watch: ConcurrencyWatch = field(default_factory=ConcurrencyWatch)
 
 

@@ -72,6 +72,8 @@ def report(world: World) -> dict[str, Any]:
     """Everything that was counted; ``concurrency`` has now and the most, by account or key and kind."""
     for account in world.accounts.values():
         world.settle(account)
+    for key in world.api_keys.values():
+        world.settle_key(key)
     watches = {name: world.watch_of(name) for name in (*world.accounts, *world.api_keys)}
     return {
         **world.ledger.as_json(),

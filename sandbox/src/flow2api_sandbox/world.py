@@ -125,6 +125,19 @@ class World:
                 self.ledger.refunded[account.name] += course.price
         account.running_clips = running
 
+    def settle_key(self, key: ApiKey) -> None:
+        """Bring interactions, refunds and the concurrency watch of a key up to now."""
+        now = self.clock.now()
+        running = []
+        for interaction in key.running_interactions:
+            if not interaction.is_over(now):
+                running.append(interaction)
+                continue
+            key.watch.leave(interaction.kind)
+            if interaction.is_refunded(now):
+                self.ledger.refunded[key.name] += interaction.price_micros
+        key.running_interactions = running
+
     def charge(self, account: Account, price: int) -> None:
         """Take credits at acceptance. Raises ApiError 429 when there are too few."""
         if account.credits < price:

@@ -1,0 +1,129 @@
+"""Interactions as the wire shows them: one object, or a stream of events.
+
+Source: docs/upstream/google-official.md, section 6.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pydantic_core
+
+from flow2api_sandbox.calls import Call
+from flow2api_sandbox.clock import to_rfc3339
+from flow2api_sandbox.faults import FaultKind
+from flow2api_sandbox.gemini.store import Interaction, InteractionStatus
+from flow2api_sandbox.ledger import GenerationKind
+from flow2api_sandbox.media.recipes import ClipRecipe
+from flow2api_sandbox.wire import encode_base64
+
+_VIDEO_TOKENS_PER_SECOND = 5792
+_IMAGE_TOKENS = 1120
+_IMAGE_INPUT_TOKENS = 258
+_THOUGHT = {"type": "thought", "summary": []}
+
+
+async def interaction_json(call: Call, interaction: Interaction, *, include_input: bool = False) -> dict[str, Any]:
+    """The interaction object as of now."""
+    now = call.world.clock.now()
+    status = interaction.status(now)
+    body = _head(interaction, status, min(now, interaction.ends_at))
+    steps: list[dict[str, Any]] = []
+    if include_input:
+        steps.append(_input_step(interaction))
+    if status is InteractionStatus.COMPLETED:
+        steps += [_THOUGHT, await _output_step(call, interaction)]
+        body["usage"] = _usage(interaction)
+    if steps:
+        body["steps"] = steps
+    if status is InteractionStatus.FAILED:
+        body["errors"] = [_error(interaction)]
+    return body
+
+
+async def interaction_events(call: Call, interaction: Interaction) -> AsyncIterator[bytes]:
+    """The events of an interaction that is over, from the first to ``[DONE]``."""
+    final = await interaction_json(call, interaction)
+    created = _head(interaction, InteractionStatus.IN_PROGRESS, interaction.created_at)
+    events: list[dict[str, Any]] = [
+        {"event_type": "interaction.created", "interaction": created},
+        {
+            "event_type": "interaction.status_update",
+            "interaction_id": interaction.interaction_id,
+            "status": InteractionStatus.IN_PROGRESS,
+        },
+    ]
+    for index, step in enumerate(final.get("steps", [])):
+        events.append({"event_type": "step.start", "index": index, "step": {"type": step["type"]}})
+        events += [
+            {"event_type": "step.delta", "index": index, "delta": content} for content in step.get("content", [])
+        ]
+        events.append({"event_type": "step.stop", "index": index})
+    if "errors" in final:
+        events.append({"event_type": "error", "error": final["errors"][0]})
+    events.append({"event_type": "interaction.completed", "interaction": final})
+    return _write_events(events)
+
+
+async def _write_events(events: list[dict[str, Any]]) -> AsyncIterator[bytes]:
+    for number, event in enumerate(events):
+        data = pydantic_core.to_json({**event, "event_id": str(number)})
+        yield f"event: {event['event_type']}\r\ndata: ".encode() + data + b"\r\n\r\n"
+    yield b"data: [DONE]\r\n\r\n"
+
+
+def _head(interaction: Interaction, status: InteractionStatus, updated_at: float) -> dict[str, Any]:
+    return {
+        "id": interaction.interaction_id,
+        "object": "interaction",
+        "model": interaction.model,
+        "status": status.value,
+        "created": to_rfc3339(interaction.created_at),
+        "updated": to_rfc3339(updated_at),
+    }
+
+
+def _input_step(interaction: Interaction) -> dict[str, Any]:
+    given = interaction.request["input"]
+    if isinstance(given, str):
+        return {"type": "user_input", "content": [{"type": "text", "text": given}]}
+    if given and given[0]["type"] == "user_input":
+        content = [each for step in given for each in step["content"]]
+        return {"type": "user_input", "content": content}
+    return {"type": "user_input", "content": given}
+
+
+async def _output_step(call: Call, interaction: Interaction) -> dict[str, Any]:
+    fault = interaction.fault
+    if fault is not None and fault.kind is FaultKind.EMPTY:
+        text = fault.reason or "I can only describe that."
+        return {"type": "model_output", "content": [{"type": "text", "text": text}]}
+    content: dict[str, Any] = {"type": interaction.kind.value, "mime_type": interaction.recipe.mime_type}
+    if interaction.file_id is not None:
+        content["uri"] = f"{call.base_url}/v1beta/files/{interaction.file_id}:download?alt=media"
+    else:
+        content["data"] = encode_base64(await call.world.library.content(interaction.recipe))
+    return {"type": "model_output", "content": [content]}
+
+
+def _error(interaction: Interaction) -> dict[str, str]:
+    reason = interaction.fault.reason if interaction.fault else None
+    return {"code": reason or "content_blocked", "message": "The generation was blocked by the safety filters."}
+
+
+def _usage(interaction: Interaction) -> dict[str, Any]:
+    text_tokens = max(1, len(interaction.prompt) // 4)
+    image_tokens = _IMAGE_INPUT_TOKENS * interaction.input_images
+    is_video = interaction.kind is GenerationKind.VIDEO
+    seconds = interaction.recipe.seconds if isinstance(interaction.recipe, ClipRecipe) else 0
+    output_tokens = _VIDEO_TOKENS_PER_SECOND * seconds if is_video else _IMAGE_TOKENS
+    by_modality = [{"modality": "text", "tokens": text_tokens}]
+    if image_tokens:
+        by_modality.append({"modality": "image", "tokens": image_tokens})
+    return {
+        "total_input_tokens": text_tokens + image_tokens,
+        "total_output_tokens": output_tokens,
+        "total_thought_tokens": 0,
+        "total_tokens": text_tokens + image_tokens + output_tokens,
+        "input_tokens_by_modality": by_modality,
+        "output_tokens_by_modality": [{"modality": interaction.kind.value, "tokens": output_tokens}],
+    }

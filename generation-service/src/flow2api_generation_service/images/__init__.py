@@ -1,0 +1,1 @@
+"""Pictures, from the request to the stored file."""

@@ -1,0 +1,180 @@
+"""Leases and credentials of the token pool, in the words of the providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from flow2api_common.errors import FailedPrecondition, Flow2APIError
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+from flow2api_upstream.port import Account, AccountTier, FailureClass, UpstreamFailure
+
+NO_ELIGIBLE_TOKEN: Final = "NO_ELIGIBLE_TOKEN"  # noqa: S105 - a reason, no secret
+
+_CALL_TIMEOUT: Final = timedelta(seconds=15)
+# A refresh speaks to the upstream.
+_CREDENTIAL_TIMEOUT: Final = timedelta(seconds=60)
+_MAX_REASON: Final = 200
+
+_OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType(
+    {
+        FailureClass.CONTENT: token_pb2.OUTCOME_CONTENT_REJECTED,
+        FailureClass.BAD_INPUT: token_pb2.OUTCOME_BAD_INPUT,
+        FailureClass.AUTH: token_pb2.OUTCOME_AUTH_REJECTED,
+        FailureClass.THROTTLED: token_pb2.OUTCOME_RATE_LIMITED,
+        FailureClass.QUOTA_MODEL: token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED,
+        FailureClass.QUOTA_ACCOUNT: token_pb2.OUTCOME_ACCOUNT_QUOTA_EXHAUSTED,
+        FailureClass.CREDITS: token_pb2.OUTCOME_CREDITS_EXHAUSTED,
+        FailureClass.TIER: token_pb2.OUTCOME_TIER_DENIED,
+        FailureClass.VERIFICATION: token_pb2.OUTCOME_VERIFICATION_REQUIRED,
+        FailureClass.FORBIDDEN: token_pb2.OUTCOME_FORBIDDEN,
+        FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
+        # A file that is gone says nothing about the account.
+        FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
+        FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
+        FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease and the account that it is on. ``candidate_index`` says which of the candidates is served."""
+
+    lease: token_pb2.Lease
+    account: Account
+    provider: str
+    candidate_index: int
+    credential_version: int = field(default=0)
+
+    @property
+    def token_id(self) -> int:
+        """The token that is leased."""
+        return self.lease.token_id
+
+    def with_account(self, account: Account) -> HeldLease:
+        """The same lease with a fresh credential."""
+        return replace(self, account=account)
+
+
+class LeaseClient:
+    """The part of the token service that a generation needs. Raises the Flow2APIError that the service said."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = token_service_pb2_grpc.TokenServiceStub(channel)
+
+    async def acquire(
+        self,
+        *,
+        kind: token_pb2.Kind.ValueType,
+        candidates: Sequence[token_pb2.LeaseCandidate],
+        api_key_id: str,
+        wait: timedelta,
+        duration: timedelta,
+        request_id: str,
+        excluded: Sequence[int] = (),
+    ) -> HeldLease:
+        """Lease a token that serves one of the candidates, waiting for one to come free.
+
+        Safe to repeat with the same ``request_id``. Cancelling it gives the place in the queue back. Raises
+        CapacityError when nothing came free in time, FailedPrecondition with NO_ELIGIBLE_TOKEN when waiting is
+        pointless, DependencyUnavailable.
+        """
+        request = token_service_pb2.AcquireLeaseRequest(
+            request_id=request_id,
+            kind=kind,
+            candidates=candidates,
+            api_key_id=api_key_id,
+            lease_duration=_duration(duration),
+            wait_timeout=_duration(max(wait, timedelta(0))),
+            excluded_token_ids=excluded,
+        )
+        timeout = max(wait, timedelta(0)) + _CALL_TIMEOUT
+        with rpc_errors("token"):
+            answer = await self._stub.AcquireLease(request, timeout=timeout.total_seconds())
+        return HeldLease(
+            lease=answer.lease,
+            account=account_of(answer.credential),
+            provider=answer.credential.provider,
+            candidate_index=answer.candidate_index,
+            credential_version=answer.credential.version,
+        )
+
+    async def renew(
+        self, leases: Sequence[token_pb2.Lease], duration: timedelta
+    ) -> list[token_service_pb2.LeaseRenewal]:
+        """Move the deadlines of leases; one answer each, in their order. Raises DependencyUnavailable."""
+        request = token_service_pb2.RenewLeasesRequest(leases=leases, lease_duration=_duration(duration))
+        with rpc_errors("token"):
+            answer = await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
+        return list(answer.renewals)
+
+    async def release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> bool:
+        """End a lease and tell how it went; answers whether it was still live. Safe to repeat."""
+        request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)
+        with rpc_errors("token"):
+            answer = await self._stub.ReleaseLease(request, timeout=_CALL_TIMEOUT.total_seconds())
+        return answer.was_live
+
+    async def credential(self, token_id: int, rejected_version: int = 0) -> Account:
+        """The account of a token; refreshed first when the upstream has just refused that version of its credential.
+
+        Raises FailedPrecondition when its session is dead, NotFound, DependencyUnavailable.
+        """
+        request = token_service_pb2.GetCredentialRequest(token_id=token_id, rejected_version=rejected_version)
+        with rpc_errors("token"):
+            answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
+        return account_of(answer.credential)
+
+
+def account_of(credential: token_pb2.Credential) -> Account:
+    """In whose name to speak to the upstream."""
+    return Account(
+        token_id=credential.token_id,
+        bearer=credential.bearer,
+        session_token=credential.session_token,
+        project_id=credential.project_id,
+        location=credential.location,
+        tier=AccountTier(credential.tier),
+        proxy_url=credential.proxy_url,
+    )
+
+
+def outcome_of(failure: UpstreamFailure) -> token_pb2.LeaseOutcome:
+    """What the pool learns from a failure."""
+    outcome = token_pb2.LeaseOutcome(
+        outcome=_OUTCOMES[failure.failure_class], upstream_reason=failure.reason[:_MAX_REASON]
+    )
+    if failure.retry_after is not None:
+        outcome.retry_delay.FromTimedelta(failure.retry_after)
+    return outcome
+
+
+def success(*, output_count: int = 1, remaining_credits: int | None = None) -> token_pb2.LeaseOutcome:
+    """What the pool learns when it worked."""
+    return token_pb2.LeaseOutcome(
+        outcome=token_pb2.OUTCOME_OK, output_count=output_count, remaining_credits=remaining_credits
+    )
+
+
+def unused() -> token_pb2.LeaseOutcome:
+    """What the pool is told when the lease was not used."""
+    return token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UNUSED)
+
+
+def is_hopeless(error: Flow2APIError) -> bool:
+    """Whether the pool said that no token could ever serve this as it is now."""
+    return isinstance(error, FailedPrecondition) and error.reason == NO_ELIGIBLE_TOKEN
+
+
+def _duration(value: timedelta) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(value)
+    return duration

@@ -1,0 +1,1 @@
+"""Stored files and the pictures that go into generations."""

@@ -1,0 +1,40 @@
+"""The queries of stored files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flow2api_generation_service.media.models import MediaRow
+
+
+class MediaRepository:
+    """Reads and writes media rows within one session; never commits."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, row: MediaRow) -> None:
+        """Store a row. A repeat with the same id changes nothing."""
+        if await self._session.get(MediaRow, row.media_id) is None:
+            self._session.add(row)
+            await self._session.flush()
+
+    async def get(self, media_id: str, *, now: datetime) -> MediaRow | None:
+        """The row, unless it has expired."""
+        row = await self._session.get(MediaRow, media_id)
+        if row is None or (row.expire_time is not None and row.expire_time <= now):
+            return None
+        return row
+
+    async def delete(self, media_ids: Sequence[str]) -> None:
+        """Remove rows; missing ones are fine."""
+        await self._session.execute(delete(MediaRow).where(MediaRow.media_id.in_(media_ids)))
+
+    async def expired(self, before: datetime, *, limit: int) -> Sequence[MediaRow]:
+        """Rows whose time was over before then, the oldest first."""
+        statement = select(MediaRow).where(MediaRow.expire_time <= before).order_by(MediaRow.expire_time).limit(limit)
+        return (await self._session.scalars(statement)).all()

@@ -1,0 +1,87 @@
+"""The settings of the generation service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from flow2api_common.settings import (
+    BaseServiceSettings,
+    DatabaseSettings,
+    GenerationClientSettings,
+    MediaSettings,
+    NatsSettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+)
+from flow2api_generation_service.videos.settings import VideoSettings
+from flow2api_upstream.settings import UpstreamSettings
+
+_SHORTEST_LEASE: Final = timedelta(seconds=4)
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+def _long_enough_to_renew(duration: timedelta) -> timedelta:
+    if duration < _SHORTEST_LEASE:
+        raise ValueError("must be at least 4 seconds, because a lease is renewed at a quarter of it")
+    return duration
+
+
+Duration = Annotated[timedelta, AfterValidator(_positive)]
+
+
+class ImageSettings(BaseServiceSettings):
+    """How pictures are made. Durations are seconds, or ISO 8601 such as ``PT5M``."""
+
+    image_token_wait: timedelta = timedelta(seconds=120)
+    """How long a picture waits for a token in all."""
+    image_lease_duration: Annotated[timedelta, AfterValidator(_long_enough_to_renew)] = timedelta(seconds=60)
+    """Lifetime of a lease; it is renewed while the picture takes longer."""
+    image_max_attempts: int = Field(default=3, ge=1, le=10)
+    """How often a picture is asked for, on one token or several."""
+    image_progress_interval: Duration = timedelta(seconds=2)
+    """How often a picture that is being made tells its progress."""
+    image_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest picture taken from the upstream."""
+    idempotency_retention: Duration = timedelta(hours=24)
+    """How long a repeat with the same idempotency key gets the first result."""
+
+
+class MediaRetentionSettings(BaseServiceSettings):
+    """What becomes of files."""
+
+    media_retention: Duration = timedelta(days=7)
+    """How long generated files are kept."""
+    upload_retention: Duration = timedelta(days=1)
+    """How long uploaded input pictures are kept."""
+    upload_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
+    """Largest input picture."""
+    request_log_retention: Duration = timedelta(days=30)
+    """How long the request log is kept."""
+    cleanup_interval: Duration = timedelta(minutes=5)
+    """How often expired files, log entries and idempotency keys are removed."""
+
+
+class GenerationServiceSettings(
+    ImageSettings,
+    MediaRetentionSettings,
+    VideoSettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+    GenerationClientSettings,
+    DatabaseSettings,
+    NatsSettings,
+    MediaSettings,
+    UpstreamSettings,
+):
+    """Everything. ``generation_addr`` is where the service listens."""
+
+    shutdown_grace: Duration = timedelta(seconds=10)
+    """How long calls and pictures in flight may go on after the stop signal."""

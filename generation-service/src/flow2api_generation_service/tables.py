@@ -1,0 +1,22 @@
+"""Every table of the service, so that the metadata is complete once this is imported."""
+
+from __future__ import annotations
+
+from flow2api_generation_service.images.models import IdempotencyKeyRow
+from flow2api_generation_service.media.models import MediaRow
+from flow2api_generation_service.models_base import Base
+from flow2api_generation_service.requestlog.models import DailyStatsRow, RequestLogRow
+from flow2api_generation_service.runtime_settings import SettingRow
+from flow2api_generation_service.videos import models as video_models
+
+metadata = Base.metadata
+
+__all__ = [
+    "DailyStatsRow",
+    "IdempotencyKeyRow",
+    "MediaRow",
+    "RequestLogRow",
+    "SettingRow",
+    "metadata",
+    "video_models",
+]

@@ -1,0 +1,1 @@
+"""The commands: what each one asks for, does and prints."""

@@ -1,0 +1,56 @@
+"""``flow2api jobs``: the video jobs of our API key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flow2api_cli.commands.options import JsonOption, UrlOption
+from flow2api_cli.console import output, print_rows, run_command
+from flow2api_cli.credentials import open_public_api
+
+app = typer.Typer(no_args_is_help=True, help="Video jobs.")
+
+_COLUMNS = {
+    "id": "ID",
+    "status": "STATUS",
+    "progress": "PROGRESS",
+    "model": "MODEL",
+    "seconds": "SECONDS",
+    "size": "SIZE",
+    "prompt": "PROMPT",
+}
+
+
+@app.command("list")
+def list_jobs(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, newest first.")] = 20,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest video jobs."""
+    answer = _call("GET", "/v1/videos", url, {"limit": limit})
+    print_rows(answer["data"], _COLUMNS, as_json=as_json)
+
+
+@app.command("show")
+def show_job(job_id: Annotated[str, typer.Argument(help="Its id, video_….")], *, url: UrlOption = None) -> None:
+    """Show one video job."""
+    output().print_json(data=_call("GET", f"/v1/videos/{job_id}", url))
+
+
+@app.command("cancel")
+def cancel_job(job_id: Annotated[str, typer.Argument(help="Its id, video_….")], *, url: UrlOption = None) -> None:
+    """Cancel a video job that is not finished."""
+    answer = _call("POST", f"/v1/videos/{job_id}/cancel", url)
+    output().print(f"{answer['id']} is {answer['status']}", markup=False)
+
+
+def _call(method: str, path: str, url: str | None, params: dict[str, Any] | None = None) -> Any:
+    async def command() -> Any:
+        async with open_public_api(url) as api:
+            return await api.call(method, path, params=params)
+
+    return run_command(command())

@@ -1,0 +1,35 @@
+"""Whole base64 texts, large ones off the event loop."""
+
+import asyncio
+import base64
+import binascii
+
+from flow2api_upstream.port import SourceImage
+
+_LARGE_BYTES = 128 * 1024
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+async def encode_image(image: SourceImage) -> str:
+    """Standard base64 with padding."""
+    if len(image.data) > _LARGE_BYTES:
+        return (await asyncio.to_thread(base64.b64encode, image.data)).decode("ascii")
+    return base64.b64encode(image.data).decode("ascii")
+
+
+async def decode_text(text: str) -> bytes:
+    """The bytes of standard or URL-safe base64, padded or not. Raises ValueError if it is neither, or empty."""
+    if len(text) > _LARGE_BYTES:
+        return await asyncio.to_thread(_decode, text)
+    return _decode(text)
+
+
+def _decode(text: str) -> bytes:
+    padded = text.translate(_URL_SAFE) + "=" * (-len(text) % 4)
+    try:
+        data = base64.b64decode(padded, validate=True)
+    except binascii.Error as exc:
+        raise ValueError("not base64") from exc
+    if not data:
+        raise ValueError("empty")
+    return data

@@ -1,0 +1,116 @@
+"""What each curl_cffi exception means to us: the one place where they are translated.
+
+``REQUEST_SENT`` says whether the upstream may have read the request when the exception came up. Failures of name
+resolution, proxy, connection and TLS come before the request; for the others libcurl's progress decides, and where it
+cannot be known the answer is "maybe", because a paid call must not be repeated on a guess.
+Source: curl_cffi/requests/exceptions.py of curl_cffi 0.16; https://curl.se/libcurl/c/libcurl-errors.html.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+from curl_cffi import CurlError, CurlInfo
+from curl_cffi.requests import exceptions as curl_exceptions
+
+from flow2api_upstream.port import FailureClass, UpstreamFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """One row: the class, one plain sentence, and whether the request can have been sent by then."""
+
+    failure_class: FailureClass
+    message: str
+    may_be_sent: bool
+    timed_out: bool = False
+
+
+_NETWORK = FailureClass.NETWORK
+_UPSTREAM = FailureClass.UPSTREAM
+
+TRANSLATIONS: Mapping[type[CurlError], Translation] = MappingProxyType(
+    {
+        CurlError: Translation(_NETWORK, "The connection to the upstream failed.", may_be_sent=True),
+        curl_exceptions.RequestException: Translation(
+            _NETWORK, "The connection to the upstream failed.", may_be_sent=True
+        ),
+        curl_exceptions.CookieConflict: Translation(_NETWORK, "The request had two equal cookies.", may_be_sent=False),
+        curl_exceptions.SessionClosed: Translation(_NETWORK, "The connection pool is closed.", may_be_sent=False),
+        curl_exceptions.ImpersonateError: Translation(
+            _NETWORK, "The browser to impersonate is not known to curl.", may_be_sent=False
+        ),
+        curl_exceptions.InvalidJSONError: Translation(_UPSTREAM, "The upstream sent no JSON.", may_be_sent=True),
+        curl_exceptions.JSONDecodeError: Translation(_UPSTREAM, "The upstream sent no JSON.", may_be_sent=True),
+        curl_exceptions.HTTPError: Translation(_NETWORK, "The upstream broke the HTTP protocol.", may_be_sent=True),
+        curl_exceptions.IncompleteRead: Translation(
+            _NETWORK, "The upstream's answer ended too early.", may_be_sent=True
+        ),
+        curl_exceptions.ConnectionError: Translation(
+            _NETWORK, "The connection to the upstream was lost.", may_be_sent=True
+        ),
+        curl_exceptions.DNSError: Translation(_NETWORK, "The upstream's name did not resolve.", may_be_sent=False),
+        curl_exceptions.ProxyError: Translation(_NETWORK, "The proxy did not let us through.", may_be_sent=False),
+        curl_exceptions.SSLError: Translation(_NETWORK, "TLS with the upstream failed.", may_be_sent=False),
+        curl_exceptions.CertificateVerifyError: Translation(
+            _NETWORK, "The upstream's certificate is not trusted.", may_be_sent=False
+        ),
+        curl_exceptions.Timeout: Translation(
+            _NETWORK, "The upstream did not answer in time.", may_be_sent=True, timed_out=True
+        ),
+        curl_exceptions.ConnectTimeout: Translation(
+            _NETWORK, "The upstream could not be reached in time.", may_be_sent=False, timed_out=True
+        ),
+        curl_exceptions.ReadTimeout: Translation(
+            _NETWORK, "The upstream did not answer in time.", may_be_sent=True, timed_out=True
+        ),
+        curl_exceptions.URLRequired: Translation(_UPSTREAM, "There was no URL to call.", may_be_sent=False),
+        curl_exceptions.TooManyRedirects: Translation(
+            _UPSTREAM, "The upstream redirects in circles.", may_be_sent=True
+        ),
+        curl_exceptions.MissingSchema: Translation(_UPSTREAM, "The upstream named an unusable URL.", may_be_sent=False),
+        curl_exceptions.InvalidSchema: Translation(_UPSTREAM, "The upstream named an unusable URL.", may_be_sent=False),
+        curl_exceptions.InvalidURL: Translation(_UPSTREAM, "The upstream named an unusable URL.", may_be_sent=False),
+        curl_exceptions.InvalidHeader: Translation(_NETWORK, "A request header is unusable.", may_be_sent=False),
+        curl_exceptions.InvalidProxyURL: Translation(_NETWORK, "The proxy's address is unusable.", may_be_sent=False),
+        curl_exceptions.ChunkedEncodingError: Translation(
+            _NETWORK, "The upstream's answer was damaged on its way.", may_be_sent=True
+        ),
+        curl_exceptions.ContentDecodingError: Translation(
+            _NETWORK, "The upstream's answer was damaged on its way.", may_be_sent=True
+        ),
+        curl_exceptions.StreamConsumedError: Translation(
+            _NETWORK, "The upstream's answer was read twice.", may_be_sent=True
+        ),
+        curl_exceptions.RetryError: Translation(_NETWORK, "The connection to the upstream failed.", may_be_sent=True),
+        curl_exceptions.UnrewindableBodyError: Translation(
+            _NETWORK, "The request could not be sent twice.", may_be_sent=True
+        ),
+        curl_exceptions.InterfaceError: Translation(
+            _NETWORK, "The network interface cannot be used.", may_be_sent=False
+        ),
+    }
+)
+
+
+def failure_of(error: CurlError, *, paid: bool) -> UpstreamFailure:
+    """The failure that a curl error is; ``paid`` calls that may have been read carry ``may_have_been_accepted``."""
+    row = next(TRANSLATIONS[kind] for kind in type(error).__mro__ if kind in TRANSLATIONS)
+    return UpstreamFailure(
+        row.failure_class,
+        row.message,
+        reason=f"curl_{int(error.code)}" if error.code else type(error).__name__,
+        may_have_been_accepted=paid and row.may_be_sent and _connection_was_ready(error),
+        timed_out=row.timed_out,
+    )
+
+
+def _connection_was_ready(error: CurlError) -> bool:
+    """Whether libcurl came as far as sending; True when it does not say."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return True
+    infos = cast("Mapping[CurlInfo, object]", response.infos)
+    ready_after = infos.get(CurlInfo.PRETRANSFER_TIME_T)
+    return not isinstance(ready_after, int) or ready_after > 0

@@ -1,0 +1,147 @@
+"""What a failure means for the client and for a retry: two tables of rows per failure class.
+
+Source of both: docs/upstream/flow.md, section 12; the official APIs' classes were mapped onto the same rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from flow2api_common.errors import (
+    CapacityError,
+    Flow2APIError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from flow2api_upstream.port import FailureClass, UpstreamFailure
+
+VERIFICATION_MESSAGE = (
+    "The Google account used for this request must pass a human check before it can generate. Its owner has to open "
+    "Flow in a browser, or use an official API provider instead."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """What may be tried after a failure, while nothing has been paid for.
+
+    ``same_token_attempts`` counts repeats on the same token, with backoff. ``refresh_first`` and ``upload_again`` are
+    what has to happen before them.
+    """
+
+    same_token_attempts: int = 0
+    refresh_first: bool = False
+    upload_again: bool = False
+    other_token: bool = False
+    other_route: bool = False
+
+
+_FINAL = RetryRule()
+_ELSEWHERE = RetryRule(other_token=True, other_route=True)
+
+RETRY_POLICY: Mapping[FailureClass, RetryRule] = MappingProxyType(
+    {
+        FailureClass.CONTENT: _FINAL,
+        FailureClass.BAD_INPUT: _FINAL,
+        FailureClass.AUTH: RetryRule(same_token_attempts=1, refresh_first=True, other_token=True, other_route=True),
+        FailureClass.THROTTLED: _ELSEWHERE,
+        FailureClass.QUOTA_MODEL: _ELSEWHERE,
+        FailureClass.QUOTA_ACCOUNT: _ELSEWHERE,
+        FailureClass.CREDITS: _ELSEWHERE,
+        FailureClass.TIER: _ELSEWHERE,
+        # Trying other accounts would only spread the signal: docs/upstream/flow.md, section 13.
+        FailureClass.VERIFICATION: _FINAL,
+        FailureClass.FORBIDDEN: _ELSEWHERE,
+        FailureClass.MODEL_GONE: RetryRule(other_route=True),
+        FailureClass.MEDIA_GONE: RetryRule(same_token_attempts=1, upload_again=True),
+        FailureClass.UPSTREAM: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
+        FailureClass.NETWORK: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
+    }
+)
+
+
+def retry_rule(failure: UpstreamFailure) -> RetryRule:
+    """The rule for this failure; nothing may be tried when the call may have been accepted."""
+    return _FINAL if failure.may_have_been_accepted else RETRY_POLICY[failure.failure_class]
+
+
+def to_service_error(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:
+    """The error that a client of ours sees when nothing is left to try.
+
+    ``paid`` says that the upstream had accepted the generation; a failure that may have been accepted counts as paid.
+    """
+    return _SERVICE_ERRORS[failure.failure_class](failure, paid=paid or failure.may_have_been_accepted)
+
+
+class _Builder(Protocol):
+    def __call__(self, failure: UpstreamFailure, *, paid: bool) -> Flow2APIError: ...
+
+
+def _metadata(failure: UpstreamFailure) -> dict[str, str]:
+    return {"upstream_reason": failure.reason[:128]} if failure.reason else {}
+
+
+def _rejected(reason: str, *, message: str = "") -> _Builder:
+    def build(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:
+        return UpstreamRejected(message or failure.message, reason=reason, metadata=_metadata(failure), paid=paid)
+
+    return build
+
+
+def _capacity(reason: str) -> _Builder:
+    def build(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:
+        metadata = {**_metadata(failure), **({"paid": "true"} if paid else {})}
+        return CapacityError(failure.message, reason=reason, metadata=metadata, retry_after=failure.retry_after)
+
+    return build
+
+
+def _unavailable(reason: str) -> _Builder:
+    def build(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:
+        metadata = _metadata(failure)
+        if failure.timed_out:
+            return UpstreamTimeout(
+                failure.message,
+                reason="UPSTREAM_TIMEOUT",
+                metadata=metadata,
+                retry_after=failure.retry_after,
+                paid=paid,
+            )
+        return UpstreamUnavailable(
+            failure.message, reason=reason, metadata=metadata, retry_after=failure.retry_after, paid=paid
+        )
+
+    return build
+
+
+def _request_error(kind: type[InvalidArgument | NotFound | PermissionDenied], reason: str) -> _Builder:
+    def build(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:
+        metadata = {**_metadata(failure), **({"paid": "true"} if paid else {})}
+        return kind(failure.message, reason=reason, metadata=metadata)
+
+    return build
+
+
+_SERVICE_ERRORS: Mapping[FailureClass, _Builder] = MappingProxyType(
+    {
+        FailureClass.CONTENT: _rejected("CONTENT_REJECTED"),
+        FailureClass.BAD_INPUT: _request_error(InvalidArgument, "INVALID_REQUEST"),
+        FailureClass.AUTH: _unavailable("UPSTREAM_UNAVAILABLE"),
+        FailureClass.THROTTLED: _capacity("NO_TOKEN_AVAILABLE"),
+        FailureClass.QUOTA_MODEL: _capacity("NO_TOKEN_AVAILABLE"),
+        FailureClass.QUOTA_ACCOUNT: _capacity("NO_TOKEN_AVAILABLE"),
+        FailureClass.CREDITS: _capacity("INSUFFICIENT_CREDITS"),
+        FailureClass.TIER: _request_error(PermissionDenied, "TIER_NOT_ALLOWED"),
+        FailureClass.VERIFICATION: _rejected("UPSTREAM_VERIFICATION_REQUIRED", message=VERIFICATION_MESSAGE),
+        FailureClass.FORBIDDEN: _unavailable("UPSTREAM_FORBIDDEN"),
+        FailureClass.MODEL_GONE: _unavailable("MODEL_GONE"),
+        FailureClass.MEDIA_GONE: _request_error(NotFound, "MEDIA_NOT_FOUND"),
+        FailureClass.UPSTREAM: _unavailable("UPSTREAM_UNAVAILABLE"),
+        FailureClass.NETWORK: _unavailable("UPSTREAM_UNAVAILABLE"),
+    }
+)

@@ -1,0 +1,1 @@
+"""The Gemini Developer API by API keys. Source of every wire fact here: docs/upstream/google-official.md."""

@@ -1,5 +1,6 @@
 """Sandboxes and a small Flow client for the tests of this package."""
 
+import asyncio
 import base64
 import io
 import uuid
@@ -214,3 +215,15 @@ def png() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 36), (200, 30, 30)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
+    """Waits until a condition holds; fails after five seconds."""
+
+    async def wait(condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - the condition belongs to no event
+                await asyncio.sleep(0.01)
+
+    return wait

@@ -5,9 +5,21 @@ Read from ``FLOW2API_SANDBOX_*``; every duration is real Google-like time and is
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _seconds_to_number(value: object) -> object:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds_to_number)]
+"""Seconds as a number, or ISO 8601 (``PT2.5S``)."""
 
 
 class AnswerForm(StrEnum):
@@ -47,21 +59,21 @@ class SandboxSettings(BaseSettings):
     seed_api_keys: int = Field(default=3, ge=0, description="Gemini keys sandbox-key-1, sandbox-key-2, …")
 
     time_scale: float = Field(default=1.0, ge=0, description="Factor on every duration; 0 = at once.")
-    image_latency: timedelta = timedelta(seconds=12)
-    upload_latency: timedelta = timedelta(seconds=1)
-    fast_video_duration: timedelta = timedelta(seconds=90)
-    quality_video_duration: timedelta = timedelta(seconds=180)
-    lite_video_duration: timedelta = timedelta(seconds=60)
-    omni_video_duration: timedelta = timedelta(seconds=80)
-    upsample_1080p_duration: timedelta = timedelta(seconds=120)
-    upsample_4k_duration: timedelta = timedelta(seconds=600)
-    concat_duration: timedelta = timedelta(seconds=20)
-    storing_delay: timedelta = Field(
+    image_latency: Duration = timedelta(seconds=12)
+    upload_latency: Duration = timedelta(seconds=1)
+    fast_video_duration: Duration = timedelta(seconds=90)
+    quality_video_duration: Duration = timedelta(seconds=180)
+    lite_video_duration: Duration = timedelta(seconds=60)
+    omni_video_duration: Duration = timedelta(seconds=80)
+    upsample_1080p_duration: Duration = timedelta(seconds=120)
+    upsample_4k_duration: Duration = timedelta(seconds=600)
+    concat_duration: Duration = timedelta(seconds=20)
+    storing_delay: Duration = Field(
         default=timedelta(seconds=4), description="From SUCCESSFUL to the moment the file can be fetched."
     )
 
-    access_token_lifetime: timedelta = Field(default=timedelta(hours=1), description="Not scaled.")
-    signed_url_lifetime: timedelta = Field(default=timedelta(hours=24), description="Not scaled.")
+    access_token_lifetime: Duration = Field(default=timedelta(hours=1), description="Not scaled.")
+    signed_url_lifetime: Duration = Field(default=timedelta(hours=24), description="Not scaled.")
     rotate_session_tokens: bool = Field(default=False, description="auth/session sends a renewed cookie.")
 
     image_cap: int | None = Field(default=None, ge=0, description="Pictures at once per account, else 429.")

@@ -202,3 +202,12 @@ async def test_account_marked_for_verification_is_refused_with_the_documented_wo
     error = (await flow.images("x")).json()["error"]
     assert (error["code"], error["message"]) == (403, "reCAPTCHA evaluation failed")
     assert error["details"][0]["reason"] == "PUBLIC_ERROR_UNUSUAL_ACTIVITY"
+
+
+async def test_uploaded_id_stops_working_after_an_hour(open_flow, clock, png):
+    flow = await open_flow(clock=clock)
+    inputs = [{"name": await flow.uploaded(png), "imageInputType": "IMAGE_INPUT_TYPE_REFERENCE"}]
+    clock.advance(3700)
+    await flow.refresh()
+    answer = await flow.images(flow.image_body(imageInputs=inputs))
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Requested entity was not found.")

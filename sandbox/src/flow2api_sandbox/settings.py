@@ -73,6 +73,7 @@ class SandboxSettings(BaseSettings):
     )
 
     access_token_lifetime: Duration = Field(default=timedelta(hours=1), description="Not scaled.")
+    upload_lifetime: Duration = Field(default=timedelta(hours=1), description="Ids of uploads; not scaled.")
     signed_url_lifetime: Duration = Field(default=timedelta(hours=24), description="Not scaled.")
     rotate_session_tokens: bool = Field(default=False, description="auth/session sends a renewed cookie.")
 

@@ -1,4 +1,4 @@
-"""Media that a call refers to. Source: docs/upstream/flow.md, sections 1 and 12 (``media_gone``)."""
+"""Media that a call refers to. Source: docs/upstream/flow.md, sections 1, 6 and 12 (``media_gone``)."""
 
 from flow2api_sandbox.accounts import Account
 from flow2api_sandbox.assets import FlowAsset, GenerationStatus
@@ -14,6 +14,8 @@ def require_asset(world: World, account: Account, name: str, project_id: str, ki
     """
     asset = world.assets.get(name)
     if asset is None or asset.owner != account.name or asset.project_id != project_id:
+        raise ApiError(404, "Requested entity was not found.")
+    if asset.is_upload and world.clock.now() > asset.created_at + world.settings.upload_lifetime.total_seconds():
         raise ApiError(404, "Requested entity was not found.")
     if asset.kind is not kind:
         raise ApiError(400, f"Media {name} is not of type {kind.value}.")

@@ -17,6 +17,7 @@ API_PREFIX = "/aisandbox/v1"
 
 _LABS: list[tuple[str, str, str, Handler]] = [
     ("GET", "/auth/session", "flow.session", session.get_session),
+    ("GET", session.LOGIN_PATH, "flow.login_page", session.show_login_page),
     ("GET", "/trpc/media.getMediaUrlRedirect", "flow.media_redirect", labs.redirect_to_media),
     ("POST", "/trpc/project.createProject", "flow.create_project", labs.create_project),
     ("POST", "/trpc/project.deleteProject", "flow.delete_project", labs.delete_project),

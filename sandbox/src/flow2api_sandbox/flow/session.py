@@ -9,6 +9,7 @@ from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.flow.access import COOKIE, session_token
 from flow2api_sandbox.wire import json_response
 
+LOGIN_PATH = "/auth/signin"
 _LOGIN_PAGE = "<!doctype html><title>Sign in</title><p>Sign in to continue to Flow</p>"
 
 
@@ -30,6 +31,12 @@ async def get_session(call: Call) -> Response:
     return response
 
 
+async def show_login_page(call: Call) -> Response:
+    """Where the redirect of a dead session leads to."""
+    await call.begin(account="")
+    return HTMLResponse(_LOGIN_PAGE)
+
+
 def _unusable_session(account: Account) -> Response | None:
     match account.session_state:
         case SessionState.SIGNED_OUT:
@@ -40,7 +47,7 @@ def _unusable_session(account: Account) -> Response | None:
         case SessionState.NO_ACCESS_TOKEN:
             return json_response({"user": _user(account)})
         case SessionState.LOGIN_PAGE:
-            return RedirectResponse("/fx/tools/flow/signin", status_code=302)
+            return RedirectResponse(f"/fx/api{LOGIN_PATH}", status_code=302)
         case SessionState.HTML:
             return HTMLResponse(_LOGIN_PAGE)
         case SessionState.REFUSED:

@@ -41,7 +41,7 @@ async def create_interaction(call: Call) -> Response:
     if not body.background:
         await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
         call.world.settle_key(key)
-    if body.stream:
+    if body.stream or call.request.query_params.get("alt") == "sse":
         return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
     return json_response(await interaction_json(call, interaction))
 

@@ -1,0 +1,72 @@
+"""Requests of administrators as requests of the token-service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.admin.schemas import TokenCreateBody, TokenFields, TokenUpdateBody
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
+
+SECRET_FIELDS: Final = {"flow": "st", "gemini": "api_key", "vertex": "service_account"}
+"""Which field holds the secret of which provider."""
+
+_PLAIN_FIELDS: Final = (
+    "project_id",
+    "project_name",
+    "remark",
+    "image_enabled",
+    "video_enabled",
+    "image_concurrency",
+    "video_concurrency",
+)
+
+
+def create_token_request(body: TokenCreateBody) -> token_service_pb2.CreateTokenRequest:
+    """Raises InvalidArgument on ``provider``, or on the secret's field when it is missing."""
+    secret_field = SECRET_FIELDS.get(body.provider)
+    if secret_field is None:
+        raise InvalidArgument.of("provider", f"Unknown provider. Known are: {', '.join(SECRET_FIELDS)}.")
+    secret = _secret(body, secret_field)
+    if not secret:
+        raise InvalidArgument.of(
+            secret_field, f"Missing required parameter: '{secret_field}'.", reason="MISSING_PARAMETER"
+        )
+    return token_service_pb2.CreateTokenRequest(provider=body.provider, secret=secret, **_given(body))
+
+
+def update_token_request(token_id: int, body: TokenUpdateBody) -> token_service_pb2.UpdateTokenRequest:
+    """Changes what the body names; nulls and an empty secret change nothing.
+
+    Raises InvalidArgument when nothing is named.
+    """
+    fields = _given(body)
+    secret = next((text for name in SECRET_FIELDS.values() if (text := _secret(body, name))), "")
+    paths = [*fields, *(["secret"] if secret else [])]
+    if not paths:
+        raise InvalidArgument("Nothing to change was given.", reason="MISSING_PARAMETER")
+    return token_service_pb2.UpdateTokenRequest(
+        token=token_pb2.Token(token_id=token_id, **fields), update_mask=FieldMask(paths=paths), secret=secret
+    )
+
+
+def secret_fields_by_client_name(body: TokenFields) -> Mapping[str, str]:
+    """The client's name of ``secret``, for errors."""
+    given = [name for name in SECRET_FIELDS.values() if _secret(body, name)]
+    return {"secret": given[0] if given else "st", "token": "token"}
+
+
+def _given(body: TokenFields) -> dict[str, Any]:
+    return {name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None}
+
+
+def _secret(body: TokenFields, name: str) -> str:
+    if name == "service_account":
+        account = body.service_account
+        return orjson.dumps(account).decode() if isinstance(account, dict) else (account or "").strip()
+    secret = body.st if name == "st" else body.api_key
+    return secret.get_secret_value().strip() if secret is not None else ""

@@ -1,0 +1,56 @@
+"""``/admin/login`` and ``/admin/logout``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.schemas import LoginBody
+from flow2api_gateway.admin.times import iso_time
+from flow2api_gateway.auth.bearer import bearer_of
+from flow2api_gateway.edge.bodies import read_json
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.gateway import GatewayDep
+from flow2api_gateway.openai.documents import ERRORS, takes_json
+from flow2api_proto.access.v1 import access_service_pb2
+
+router: Final = APIRouter(tags=["administration"])
+# Strangers may send this body: it has no use for more.
+_MAX_LOGIN_BYTES: Final = 16 << 10
+
+
+@router.post("/admin/login", summary="Log in", openapi_extra=takes_json(LoginBody), responses=ERRORS)
+async def login(request: Request, gateway: GatewayDep) -> Response:
+    """A session for administrators; send its ``token`` as bearer. Too many wrong logins are 429."""
+    body = await read_json(request, LoginBody, _MAX_LOGIN_BYTES)
+    # The address of the connection: headers that name another one are written by whoever sends them.
+    address = request.client.host if request.client else ""
+    with rpc_errors("token"):
+        answer = await gateway.peers.access.Login(
+            access_service_pb2.LoginRequest(
+                username=body.username, password=body.password.get_secret_value(), client_address=address
+            )
+        )
+    return json_response(
+        {
+            "success": True,
+            "token": answer.session_token,
+            "username": answer.admin.username,
+            "expires_at": iso_time(answer, "expire_time"),
+        },
+        headers={"cache-control": "no-store"},
+    )
+
+
+@router.post("/admin/logout", summary="Log out", responses=ERRORS)
+async def logout(request: Request, gateway: GatewayDep) -> Response:
+    """Ends the session. Safe to repeat."""
+    session_token = bearer_of(request)
+    if session_token:
+        with rpc_errors("token"):
+            await gateway.peers.access.Logout(access_service_pb2.LogoutRequest(session_token=session_token))
+    return json_response({"success": True})

@@ -1,0 +1,142 @@
+"""``/admin/stats``, ``/admin/jobs``, ``/admin/logs``: what is going on."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.times import iso_time
+from flow2api_gateway.auth.dependencies import AdminDep
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.gateway import Gateway, GatewayDep
+from flow2api_gateway.openai.documents import ERRORS
+from flow2api_gateway.openai.requests import link_to
+from flow2api_gateway.openai.videos.grpc_to_videos import video_object
+from flow2api_proto.generation.v1 import generation_service_pb2, video_pb2
+from flow2api_proto.tokens.v1 import token_service_pb2
+
+router: Final = APIRouter(tags=["administration"])
+
+_STATES: Final = {name.removeprefix("VIDEO_STATE_").lower(): value for name, value in video_pb2.VideoState.items()}
+_STATE_NAMES: Final = {value: name for name, value in _STATES.items()}
+_NEXT_PAGE: Final = "x-next-page-token"
+
+
+@router.get("/admin/stats", summary="Numbers of the whole system", responses=ERRORS)
+async def stats(_admin: AdminDep, gateway: GatewayDep) -> Response:
+    """The original's numbers, and those of the pool and the queue."""
+    pool, generation = await asyncio.gather(_pool_stats(gateway), _generation_stats(gateway))
+    counts = pool.stats
+    return json_response(
+        {
+            "total_tokens": pool.token_count,
+            "active_tokens": pool.token_count_by_state.get("active", 0),
+            "total_images": counts.image_count,
+            "total_videos": counts.video_count,
+            "total_errors": counts.error_count,
+            "today_images": counts.today_image_count,
+            "today_videos": counts.today_video_count,
+            "today_errors": counts.today_error_count,
+            "total_credits": pool.credits,
+            "tokens_by_state": dict(pool.token_count_by_state),
+            "images_in_flight": pool.image_leases,
+            "videos_in_flight": pool.video_leases,
+            "videos_by_state": dict(generation.video_count_by_state),
+            "image_requests": generation.image_count,
+            "image_request_errors": generation.image_error_count,
+        }
+    )
+
+
+@router.get("/admin/jobs", summary="List video jobs", responses=ERRORS)
+async def jobs(
+    _admin: AdminDep,
+    gateway: GatewayDep,
+    limit: Annotated[str, Query()] = "20",
+    after: Annotated[str, Query()] = "",
+    state: Annotated[str, Query()] = "",
+    page_token: Annotated[str, Query()] = "",
+) -> Response:
+    """Jobs of all keys, newest first; the header ``x-next-page-token`` names the next page."""
+    if state and state not in _STATES:
+        raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(_STATES))}.")
+    listing = video_pb2.ListVideosRequest(
+        page_size=_limit(limit, 100),
+        after_video_id=after,
+        page_token=page_token,
+        states=[_STATES[state]] if state else [],
+    )
+    with rpc_errors("generation"):
+        page = await gateway.peers.generation.ListVideos(listing)
+    documents = [_job_json(gateway, video) for video in page.videos]
+    return json_response(documents, headers=_page_headers(page.next_page_token))
+
+
+@router.get("/admin/logs", summary="List generations", responses=ERRORS)
+async def logs(
+    _admin: AdminDep,
+    gateway: GatewayDep,
+    limit: Annotated[str, Query()] = "100",
+    page_token: Annotated[str, Query()] = "",
+) -> Response:
+    """The request log, newest first; the header ``x-next-page-token`` names the next page."""
+    listing = generation_service_pb2.ListRequestLogsRequest(page_size=_limit(limit, 1000), page_token=page_token)
+    with rpc_errors("generation"):
+        page = await gateway.peers.generation.ListRequestLogs(listing)
+    documents = [_log_json(entry) for entry in page.request_logs]
+    return json_response(documents, headers=_page_headers(page.next_page_token))
+
+
+async def _pool_stats(gateway: Gateway) -> token_service_pb2.GetPoolStatsResponse:
+    with rpc_errors("token"):
+        return await gateway.peers.tokens.GetPoolStats(token_service_pb2.GetPoolStatsRequest())
+
+
+async def _generation_stats(gateway: Gateway) -> generation_service_pb2.GetGenerationStatsResponse:
+    with rpc_errors("generation"):
+        return await gateway.peers.generation.GetGenerationStats(generation_service_pb2.GetGenerationStatsRequest())
+
+
+def _job_json(gateway: Gateway, video: video_pb2.Video) -> dict[str, Any]:
+    placement = video.placement
+    return video_object(video, partial(link_to, gateway)) | {
+        "state": _STATE_NAMES.get(video.state, "unknown"),
+        "api_key_id": video.api_key_id,
+        "submitted_at": iso_time(video, "submit_time"),
+        "provider": placement.provider or None,
+        "upstream_model": placement.upstream_model or None,
+        "token_id": placement.token_id or None,
+        "operation_name": placement.operation_name or None,
+        "credits": placement.credits if placement.HasField("credits") else None,
+        "failure": {"code": video.error.code, "message": video.error.message} if video.error.code else None,
+    }
+
+
+def _log_json(entry: generation_service_pb2.RequestLog) -> dict[str, Any]:
+    return {
+        "id": entry.generation_id,
+        "operation": entry.operation,
+        "model": entry.model_id,
+        "api_key_id": entry.api_key_id,
+        "token_id": entry.token_id or None,
+        "outcome": entry.outcome,
+        "duration": entry.duration_ms / 1000,
+        "duration_ms": entry.duration_ms,
+        "created_at": iso_time(entry, "create_time"),
+    }
+
+
+def _limit(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        raise InvalidArgument.of("limit", f"'limit' must be between 1 and {most}.")
+    return int(text)
+
+
+def _page_headers(next_page_token: str) -> dict[str, str]:
+    return {_NEXT_PAGE: next_page_token} if next_page_token else {}

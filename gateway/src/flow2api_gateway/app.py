@@ -1,0 +1,110 @@
+"""The HTTP application: every route, and an envelope for every error of the framework."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
+from flow2api_common.logs import get_logger
+from flow2api_gateway.admin import key_endpoints, login_endpoints, overview_endpoints, token_endpoints
+from flow2api_gateway.edge.request_scope import RequestScope
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.edge.validation import param_path
+from flow2api_gateway.errors.openai_errors import render_openai_error
+from flow2api_gateway.gateway import Gateway
+from flow2api_gateway.media import endpoints as media_endpoints
+from flow2api_gateway.openai import models_endpoints
+from flow2api_gateway.openai.chat import endpoints as chat_endpoints
+from flow2api_gateway.openai.images import endpoints as image_endpoints
+from flow2api_gateway.openai.videos import content_endpoint
+from flow2api_gateway.openai.videos import endpoints as video_endpoints
+from flow2api_gateway.operations import endpoints as operation_endpoints
+
+_ROUTERS: Final = (
+    operation_endpoints.router,
+    models_endpoints.router,
+    chat_endpoints.router,
+    image_endpoints.router,
+    video_endpoints.router,
+    content_endpoint.router,
+    media_endpoints.router,
+    login_endpoints.router,
+    token_endpoints.router,
+    key_endpoints.router,
+    overview_endpoints.router,
+)
+_EXPOSED_HEADERS: Final = (
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-poll-after-ms",
+    "retry-after",
+    "x-should-retry",
+)
+log = get_logger(__name__)
+
+
+def build_app(gateway: Gateway) -> FastAPI:
+    """The application over the parts of ``gateway``; it owns none of them."""
+    app = FastAPI(
+        title="Flow2API",
+        version="0.1.0",
+        description="OpenAI-compatible door to Google's image and video generation.",
+        redirect_slashes=False,
+    )
+    app.state.gateway = gateway
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(Flow2APIError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    if gateway.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=gateway.settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    app.add_middleware(RequestScope)
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Flow2APIError):
+        raise error
+    rendered = render_openai_error(error, path=request.url.path)
+    if rendered.status >= 500:
+        log.warning("request_refused", reason=error.reason, message=error.message, status=rendered.status)
+    return json_response(rendered.body, status=rendered.status, headers=rendered.headers)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Errors of the framework itself: unknown paths and methods, and whatever else it may raise."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    own: Flow2APIError
+    if status == 404:
+        own = NotFound(f"Invalid URL ({request.method} {request.url.path[:200]})", reason="ROUTE_NOT_FOUND")
+    elif status == 405:
+        own = RequestError(f"Method {request.method} is not supported here.", reason="METHOD_NOT_SUPPORTED")
+    else:
+        own = InvalidArgument("The request is not valid.", reason="INVALID_REQUEST")
+    response = await _on_error(request, own)
+    allowed = (getattr(error, "headers", None) or {}).get("Allow")
+    if allowed:
+        response.headers["allow"] = allowed
+    return response
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    """Parameters of a path or a query that FastAPI refused. 400, as OpenAI answers; never 422."""
+    details: list[Any] = list(error.errors()) if isinstance(error, RequestValidationError) else []
+    steps = [step for step in details[0]["loc"] if step not in ("query", "path", "header")] if details else []
+    own = InvalidArgument.of(param_path(steps), f"Invalid value for '{param_path(steps)}'.")
+    return await _on_error(request, own)

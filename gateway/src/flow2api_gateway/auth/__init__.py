@@ -1,0 +1,1 @@
+"""Who is asking: API keys of clients, sessions of administrators."""

@@ -1,0 +1,46 @@
+"""The services behind the gateway: one channel each, shared by everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc.aio
+from grpc_health.v1 import health_pb2_grpc
+
+from flow2api_common.grpc_client import open_channel
+from flow2api_gateway.settings import GatewaySettings
+from flow2api_proto.access.v1 import access_service_pb2_grpc
+from flow2api_proto.generation.v1 import generation_service_pb2_grpc
+from flow2api_proto.tokens.v1 import token_service_pb2_grpc
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Stubs of the services."""
+
+    access: access_service_pb2_grpc.AccessServiceAsyncStub
+    tokens: token_service_pb2_grpc.TokenServiceAsyncStub
+    generation: generation_service_pb2_grpc.GenerationServiceAsyncStub
+    health: dict[str, health_pb2_grpc.HealthStub]
+
+
+@asynccontextmanager
+async def connected_peers(settings: GatewaySettings) -> AsyncIterator[Peers]:
+    """Open the channels. They connect by themselves, also when a service comes later or comes back."""
+    async with AsyncExitStack() as stack:
+        token = open_channel(settings.token_addr, service_token=settings.service_token)
+        stack.push_async_callback(_close, token)
+        generation = open_channel(settings.generation_addr, service_token=settings.service_token)
+        stack.push_async_callback(_close, generation)
+        yield Peers(
+            access=access_service_pb2_grpc.AccessServiceStub(token),
+            tokens=token_service_pb2_grpc.TokenServiceStub(token),
+            generation=generation_service_pb2_grpc.GenerationServiceStub(generation),
+            health={"token": health_pb2_grpc.HealthStub(token), "generation": health_pb2_grpc.HealthStub(generation)},
+        )
+
+
+async def _close(channel: grpc.aio.Channel) -> None:
+    await channel.close()

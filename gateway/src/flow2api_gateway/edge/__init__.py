@@ -1,0 +1,1 @@
+"""HTTP below the protocols: bodies, forms, event streams, request context, draining."""

@@ -1,0 +1,92 @@
+"""Forms as nested fields, the way the OpenAI SDKs encode them.
+
+``metadata[team]=x`` is an object's member, ``image[]`` repeated is an array, ``input_reference[image_url]`` a member of
+an object where a file could have stood. Source: docs/upstream/openai.md, section 2.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.edge.bodies import content_type_of, limited_stream
+
+MULTIPART: Final = "multipart/form-data"
+URLENCODED: Final = "application/x-www-form-urlencoded"
+_MAX_PARTS: Final = 200
+_NAME = re.compile(r"^(?P<head>[^\[\]]+)(?P<rest>(\[[^\[\]]*\])*)$")
+_STEP = re.compile(r"\[([^\[\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """One file of a form; its type is told by its bytes, not by what the client declared."""
+
+    file_name: str
+    content: bytes = field(repr=False)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is declared as a form."""
+    return content_type_of(request) in (MULTIPART, URLENCODED)
+
+
+async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
+    """The fields of a form: strings, `UploadedFile`, lists and dicts of them.
+
+    Raises RequestError REQUEST_TOO_LARGE and InvalidArgument INVALID_FORM.
+    """
+    stream = limited_stream(request, max_bytes)
+    try:
+        if content_type_of(request) == MULTIPART:
+            parser = MultiPartParser(
+                request.headers, stream, max_files=_MAX_PARTS, max_fields=_MAX_PARTS, max_part_size=max_bytes
+            )
+            form = await parser.parse()
+        else:
+            form = await FormParser(request.headers, stream).parse()
+    except (MultiPartException, FormParserError, UnicodeDecodeError) as exc:
+        raise InvalidArgument("The request body is not a valid form.", reason="INVALID_FORM") from exc
+    try:
+        return await _nested(form)
+    finally:
+        await form.close()
+
+
+async def _nested(form: FormData) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            _put(fields, name, UploadedFile(value.filename or "upload", await value.read()))
+        else:
+            _put(fields, name, value)
+    return fields
+
+
+def _put(fields: dict[str, Any], name: str, value: str | UploadedFile) -> None:
+    """Add one value under its bracketed name; a plain name that is repeated keeps its last value."""
+    match = _NAME.match(name)
+    if match is None:
+        fields[name] = value
+        return
+    here: dict[str, Any] = fields
+    step = match["head"]
+    for following in _STEP.findall(match["rest"]):
+        if following == "":
+            items = here.setdefault(step, [])
+            if not isinstance(items, list):
+                items = here[step] = [items]
+            items.append(value)
+            return
+        inner = here.get(step)
+        if not isinstance(inner, dict):
+            inner = here[step] = {}
+        here, step = inner, following
+    here[step] = value

@@ -1,0 +1,104 @@
+"""Around every request: its id, its time, its metrics, and an envelope for whatever nobody else has caught."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flow2api_common.errors import InternalError
+from flow2api_common.logs import get_logger
+from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.errors.openai_errors import render_openai_error
+from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
+
+_CONTEXT_HEADERS: Final = frozenset({REQUEST_ID_HEADER, "traceparent", "tracestate"})
+_QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+# nginx's word for "the client has gone"; nobody receives it.
+_CLIENT_GONE: Final = 499
+log = get_logger(__name__)
+
+
+class RequestScope:
+    """Pure ASGI: wraps ``send`` and nothing else, so that streams pass through untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with incoming_request(_context_headers(scope)) as request_id:
+            await _Answer(scope, send, request_id).run(self._app, receive)
+
+
+class _Answer:
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope = scope
+        self._send = send
+        self._request_id = request_id
+        self._begin = time.perf_counter()
+        self._status = 0
+
+    async def run(self, app: ASGIApp, receive: Receive) -> None:
+        IN_FLIGHT.inc()
+        try:
+            await app(self._scope, receive, self._send_with_headers)
+        except ClientDisconnect:
+            self._status = self._status or _CLIENT_GONE
+        except Exception:
+            log.exception("request_failed")
+            if not self._status:
+                await self._internal_error()(self._scope, receive, self._send_with_headers)
+        finally:
+            IN_FLIGHT.dec()
+            self._tell()
+
+    async def _send_with_headers(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers[REQUEST_ID_HEADER] = self._request_id
+            headers["openai-processing-ms"] = str(int((time.perf_counter() - self._begin) * 1000))
+            headers.setdefault("openai-version", "2020-10-01")
+            headers.setdefault("x-content-type-options", "nosniff")
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+    def _internal_error(self) -> Response:
+        rendered = render_openai_error(InternalError("unexpected"), path=self._scope["path"])
+        return json_response(rendered.body, status=rendered.status, headers=rendered.headers)
+
+    def _tell(self) -> None:
+        seconds = time.perf_counter() - self._begin
+        method, route = self._scope["method"], _route_of(self._scope)
+        REQUESTS.labels(method, route, str(self._status)).inc()
+        DURATION.labels(method, route).observe(seconds)
+        if route not in _QUIET_ROUTES:
+            log.info(
+                "request_answered",
+                method=method,
+                route=route,
+                status=self._status,
+                duration_ms=round(seconds * 1000, 1),
+            )
+
+
+def _context_headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name.decode("latin-1") in _CONTEXT_HEADERS
+    }
+
+
+def _route_of(scope: Scope) -> str:
+    """The route's pattern, so that ids do not become label values; ``unmatched`` for everything else."""
+    return getattr(scope.get("route"), "path", "unmatched")

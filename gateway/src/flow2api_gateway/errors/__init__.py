@@ -1,0 +1,1 @@
+"""How the gateway tells its clients what went wrong."""

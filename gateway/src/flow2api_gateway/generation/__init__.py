@@ -1,0 +1,1 @@
+"""Calls of the generation-service, as the endpoints need them."""

@@ -1,0 +1,72 @@
+"""Image generations of the generation-service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flow2api_common.errors import InternalError
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_proto.generation.v1 import image_pb2
+
+if TYPE_CHECKING:
+    from flow2api_proto.generation.v1.generation_service_pb2_grpc import GenerationServiceAsyncStub
+
+
+@dataclass(slots=True)
+class MadePictures:
+    """What a finished generation has made, by the index of the picture."""
+
+    generation_id: str = ""
+    images: dict[int, image_pb2.GeneratedImage] = field(default_factory=dict)
+    failures: dict[int, image_pb2.ImageFailure] = field(default_factory=dict)
+
+    @property
+    def in_order(self) -> list[image_pb2.GeneratedImage]:
+        """The pictures in the order of their indexes."""
+        return [self.images[index] for index in sorted(self.images)]
+
+    @property
+    def usage(self) -> image_pb2.Usage:
+        """What the upstream counted for all of them."""
+        return sum_usage(self.in_order)
+
+
+def sum_usage(images: list[image_pb2.GeneratedImage]) -> image_pb2.Usage:
+    """The sum of what the upstream counted."""
+    return image_pb2.Usage(
+        input_tokens=sum(image.usage.input_tokens for image in images),
+        input_text_tokens=sum(image.usage.input_text_tokens for image in images),
+        input_image_tokens=sum(image.usage.input_image_tokens for image in images),
+        output_tokens=sum(image.usage.output_tokens for image in images),
+    )
+
+
+async def generate_images(
+    generation: GenerationServiceAsyncStub, request: image_pb2.GenerateImageRequest, *, timeout: timedelta
+) -> AsyncIterator[image_pb2.GenerateImageResponse]:
+    """The events of a generation. Closing the iterator cancels the call; the service decides what is paid by then."""
+    call = generation.GenerateImage(request, timeout=timeout.total_seconds())
+    try:
+        with rpc_errors("generation"):
+            async for event in call:
+                yield event
+    finally:
+        call.cancel()
+
+
+async def collect_images(events: AsyncIterator[image_pb2.GenerateImageResponse]) -> MadePictures:
+    """All pictures of a generation, at its end. Raises the error of the call; InternalError when nothing was made."""
+    made = MadePictures()
+    async for event in events:
+        made.generation_id = event.generation_id
+        kind = event.WhichOneof("event")
+        if kind == "image":
+            made.images[event.image_index] = event.image
+        elif kind == "failure":
+            made.failures[event.image_index] = event.failure
+    if not made.images:
+        raise InternalError("The generation ended without a picture and without an error.")
+    return made

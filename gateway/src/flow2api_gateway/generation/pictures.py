@@ -1,0 +1,169 @@
+"""Input pictures: where they come from, checked and made ready for a gRPC request."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import io
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_common.logs import get_logger
+from flow2api_common.media_types import image_mime_type
+from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
+
+if TYPE_CHECKING:
+    from flow2api_gateway.gateway import Gateway
+
+INLINE_BYTES: Final = 4 << 20
+CHUNK_BYTES: Final = 1 << 20
+_UPLOAD_SECONDS: Final = 120.0
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "JPEG2000")
+_DECODE_INLINE_CHARS: Final = 1 << 20
+T = TypeVar("T")
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSource:
+    """Where an input picture comes from: one of ``url``, ``content``, ``media_id``.
+
+    ``param`` is the client's path to it. An ``implied`` one was not named by this request but found in the
+    conversation; it is left out when it cannot be had.
+    """
+
+    param: str
+    url: str = ""
+    content: bytes = field(default=b"", repr=False)
+    media_id: str = ""
+    role: media_pb2.InputImageRole.ValueType = media_pb2.INPUT_IMAGE_ROLE_UNSPECIFIED
+    implied: bool = False
+
+
+async def input_images(
+    gateway: Gateway, sources: Sequence[PictureSource], *, api_key_id: str
+) -> list[media_pb2.InputImage]:
+    """The pictures in order, fetched at the same time; large ones are uploaded first.
+
+    Raises InvalidArgument naming the picture's param: INVALID_IMAGE_URL, INVALID_IMAGE, IMAGE_TOO_LARGE.
+    """
+    loaded = await _gathered([_load(gateway, source) for source in sources])
+    pictures = [picture for picture in loaded if picture is not None]
+    if sum(len(picture.content) for picture in pictures) <= INLINE_BYTES:
+        return [_inline(picture) for picture in pictures]
+    return await _gathered([_uploaded(gateway, picture, api_key_id) for picture in pictures])
+
+
+async def _load(gateway: Gateway, source: PictureSource) -> PictureSource | None:
+    """The source with its bytes, or as a stored file; nothing for an implied one that cannot be had."""
+    try:
+        return await _resolved(gateway, source)
+    except InvalidArgument as error:
+        if not source.implied:
+            raise
+        log.info("implied_picture_left_out", reason=error.reason)
+        return None
+
+
+async def _resolved(gateway: Gateway, source: PictureSource) -> PictureSource:
+    if source.media_id:
+        return source
+    content = source.content
+    if not content:
+        if source.url.startswith("data:"):
+            content = await decode_data_url(source.url, param=source.param)
+        elif media_id := gateway.links.own_media_id(source.url):
+            return PictureSource(param=source.param, media_id=media_id, role=source.role)
+        elif gateway.links.is_on_our_host(source.url):
+            raise InvalidArgument.of(source.param, "The link is not valid.", reason="INVALID_IMAGE_URL")
+        else:
+            content = await gateway.fetcher.fetch(source.url, param=source.param)
+    settings = gateway.settings
+    await asyncio.to_thread(
+        check_picture,
+        content,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        param=source.param,
+    )
+    return PictureSource(param=source.param, content=content, role=source.role)
+
+
+async def decode_data_url(url: str, *, param: str) -> bytes:
+    """The bytes of ``data:image/png;base64,…``; both alphabets, with or without padding. Raises InvalidArgument."""
+    head, comma, text = url.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise InvalidArgument.of(
+            param, "The data URL is not valid. Use 'data:image/png;base64,…'.", reason="INVALID_IMAGE_URL"
+        )
+    try:
+        if len(text) <= _DECODE_INLINE_CHARS:
+            return decode_base64(text)
+        return await asyncio.to_thread(decode_base64, text)
+    except (binascii.Error, ValueError) as exc:
+        raise InvalidArgument.of(param, "The data URL is not valid base64.", reason="INVALID_IMAGE_URL") from exc
+
+
+def decode_base64(text: str) -> bytes:
+    """Base64 in the standard or the URL-safe alphabet. Raises ValueError."""
+    raw = "".join(text.split()).rstrip("=").encode("ascii").translate(bytes.maketrans(b"-_", b"+/"))
+    return base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True)
+
+
+def check_picture(content: bytes, *, max_bytes: int, max_pixels: int, param: str) -> None:
+    """Raises InvalidArgument unless this is a picture within the bounds; only its header is read."""
+    if len(content) > max_bytes:
+        raise InvalidArgument.of(param, f"The picture is larger than {max_bytes} bytes.", reason="IMAGE_TOO_LARGE")
+    if image_mime_type(content) is None:
+        raise InvalidArgument.of(param, "The file is not a picture that we know.", reason="INVALID_IMAGE")
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+            pixels = picture.width * picture.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        pixels = max_pixels + 1
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as exc:
+        raise InvalidArgument.of(param, "The picture cannot be read.", reason="INVALID_IMAGE") from exc
+    if pixels > max_pixels:
+        raise InvalidArgument.of(param, f"The picture has more than {max_pixels} pixels.", reason="IMAGE_TOO_LARGE")
+
+
+def _inline(picture: PictureSource) -> media_pb2.InputImage:
+    if picture.media_id:
+        return media_pb2.InputImage(media_id=picture.media_id, role=picture.role)
+    return media_pb2.InputImage(data=picture.content, role=picture.role)
+
+
+async def _uploaded(gateway: Gateway, picture: PictureSource, api_key_id: str) -> media_pb2.InputImage:
+    if picture.media_id:
+        return _inline(picture)
+    with rpc_errors("generation"):
+        answer = await gateway.peers.generation.UploadMedia(
+            _upload_messages(picture, api_key_id), timeout=_UPLOAD_SECONDS
+        )
+    return media_pb2.InputImage(media_id=answer.media.media_id, role=picture.role)
+
+
+async def _upload_messages(
+    picture: PictureSource, api_key_id: str
+) -> AsyncIterator[generation_service_pb2.UploadMediaRequest]:
+    description = generation_service_pb2.UploadDescription(api_key_id=api_key_id, file_name="input")
+    yield generation_service_pb2.UploadMediaRequest(description=description)
+    for start in range(0, len(picture.content), CHUNK_BYTES):
+        chunk = picture.content[start : start + CHUNK_BYTES]
+        yield generation_service_pb2.UploadMediaRequest(chunk=chunk)
+
+
+async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results in order. The first error ends the others and is raised itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one, name="input-picture") for one in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

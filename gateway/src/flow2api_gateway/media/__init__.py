@@ -1,0 +1,1 @@
+"""Stored files: signed links to them and the bytes behind."""

@@ -1,0 +1,46 @@
+"""``/media/{id}``: stored files behind signed links; whoever has the link needs no key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_common.errors import NotFound
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.gateway import GatewayDep
+from flow2api_gateway.media.conversion import convert_picture, parse_variant
+from flow2api_gateway.media.links import MediaLink
+from flow2api_gateway.media.serving import ServedFile, serve_bytes, serve_stored
+from flow2api_proto.generation.v1 import generation_service_pb2
+
+router: Final = APIRouter(tags=["media"])
+_MAX_CONVERTED_BYTES: Final = 64 << 20
+
+
+@router.api_route("/media/{media_id}", methods=["GET", "HEAD"], summary="Open a result")
+async def open_media(
+    request: Request,
+    gateway: GatewayDep,
+    media_id: str,
+    exp: Annotated[str, Query()] = "",
+    sig: Annotated[str, Query()] = "",
+    variant: Annotated[str, Query(alias="as")] = "",
+) -> Response:
+    """The file, or one range of it. A link that was changed or has expired is refused with 403."""
+    gateway.links.check(MediaLink(media_id=media_id, expires=exp, variant=variant, signature=sig))
+    with rpc_errors("generation"):
+        answer = await gateway.peers.generation.GetMedia(generation_service_pb2.GetMediaRequest(media_id=media_id))
+    media = answer.media
+    wanted = parse_variant(variant)
+    if wanted is None:
+        file = ServedFile(name=media_id, content_type=media.content_type, size_bytes=media.size_bytes)
+        return serve_stored(request, file, store=gateway.media_store, object_key=media.object_key)
+    if not media.content_type.startswith("image/"):
+        raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
+    stored = await gateway.media_store.get(media.object_key, max_bytes=_MAX_CONVERTED_BYTES)
+    content = await convert_picture(stored, wanted)
+    file = ServedFile(name=f"{media_id}-{wanted.variant}", content_type=wanted.content_type, size_bytes=len(content))
+    return serve_bytes(request, file, content)

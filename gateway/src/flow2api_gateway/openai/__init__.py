@@ -1,0 +1,1 @@
+"""OpenAI's protocol, translated to gRPC and back."""

@@ -1,0 +1,95 @@
+"""``POST /v1/images/generations`` and ``/v1/images/edits``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
+from flow2api_gateway.edge.event_stream import EventStream
+from flow2api_gateway.edge.forms import is_form, read_form
+from flow2api_gateway.edge.peeking import peeked
+from flow2api_gateway.edge.presence import while_present
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.errors.client_fields import client_fields
+from flow2api_gateway.gateway import Gateway, GatewayDep
+from flow2api_gateway.generation.images import collect_images, generate_images
+from flow2api_gateway.generation.pictures import PictureSource, input_images
+from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
+from flow2api_gateway.openai.images.edit_sources import edit_sources
+from flow2api_gateway.openai.images.grpc_to_images import image_events, images_answer
+from flow2api_gateway.openai.images.images_to_grpc import (
+    IMAGE_FIELDS,
+    answer_form,
+    check_image_values,
+    image_request,
+)
+from flow2api_gateway.openai.images.schemas import ImageEditRequest, ImageGenerationRequest
+from flow2api_gateway.openai.requests import error_event, idempotency_key
+from flow2api_proto.generation.v1 import model_pb2
+
+router: Final = APIRouter(tags=["images"])
+
+
+@router.post(
+    "/v1/images/generations",
+    summary="Make pictures",
+    openapi_extra=takes_json(ImageGenerationRequest),
+    responses=ERRORS,
+)
+async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """The pictures as base64 or as links, all at once or each as it comes."""
+    body = await read_json(request, ImageGenerationRequest, gateway.settings.max_body_bytes)
+    model = await gateway.catalog.get(body.model)
+    return await _answer(request, gateway, body, model, (), api_key.api_key_id, kind="image_generation")
+
+
+@router.post(
+    "/v1/images/edits", summary="Change pictures", openapi_extra=takes_json_or_form(ImageEditRequest), responses=ERRORS
+)
+async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Like generations, from one to sixteen pictures."""
+    limit = gateway.settings.max_body_bytes
+    fields: dict[str, Any]
+    if is_form(request):
+        fields, strict = await read_form(request, limit), False
+    else:
+        fields, strict = await read_json_object(request, limit), True
+    body = validated(ImageEditRequest, fields, strict=strict)
+    model = await gateway.catalog.get(body.model)
+    sources = edit_sources(body)
+    return await _answer(request, gateway, body, model, sources, api_key.api_key_id, kind="image_edit")
+
+
+async def _answer(
+    request: Request,
+    gateway: Gateway,
+    body: ImageGenerationRequest,
+    model: model_pb2.Model,
+    sources: Sequence[PictureSource],
+    api_key_id: str,
+    *,
+    kind: str,
+) -> Response:
+    form = answer_form(body)
+    with client_fields(IMAGE_FIELDS):
+        check_image_values(body, model, picture_count=len(sources))
+        pictures = await input_images(gateway, sources, api_key_id=api_key_id)
+        generation = image_request(body, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
+        events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_timeout)
+        if not body.stream:
+            made = await while_present(request.receive, gateway.drain, collect_images(events))
+            return json_response(await images_answer(gateway, made, form))
+        events = await peeked(events, gateway.settings.heartbeat_interval)
+    return EventStream(
+        image_events(gateway, events, form, event_name=f"{kind}.completed"),
+        drain=gateway.drain,
+        heartbeat=gateway.settings.heartbeat_interval,
+        render_error=partial(error_event, path=request.url.path, event="error"),
+    )

@@ -1,0 +1,168 @@
+"""``/v1/videos``: create, read, list, delete, cancel, remix, follow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_common.errors import FailedPrecondition, InvalidArgument
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
+from flow2api_gateway.edge.event_stream import EventStream, data_event
+from flow2api_gateway.edge.forms import is_form, read_form
+from flow2api_gateway.edge.peeking import peeked
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.errors.client_fields import client_fields
+from flow2api_gateway.gateway import Gateway, GatewayDep
+from flow2api_gateway.generation.pictures import input_images
+from flow2api_gateway.generation.videos import create_video, follow_video, get_video
+from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
+from flow2api_gateway.openai.requests import error_event, idempotency_key, link_to
+from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object, video_status
+from flow2api_gateway.openai.videos.schemas import VideoCreateRequest, VideoRemixRequest
+from flow2api_gateway.openai.videos.videos_to_grpc import (
+    VIDEO_FIELDS,
+    check_prompt,
+    check_video_values,
+    reference_sources,
+    video_request,
+)
+from flow2api_proto.generation.v1 import video_pb2
+
+router: Final = APIRouter(tags=["videos"])
+
+# The SDK's poll helper waits this long between two looks; without it, one second for good.
+_POLL_HEADERS: Final = {"openai-poll-after-ms": "2000"}
+_MAX_PAGE: Final = 100
+_ORDERS: Final = {"desc": video_pb2.VIDEO_ORDER_UNSPECIFIED, "asc": video_pb2.VIDEO_ORDER_OLDEST_FIRST}
+
+
+@router.post(
+    "/v1/videos", summary="Make a video", openapi_extra=takes_json_or_form(VideoCreateRequest), responses=ERRORS
+)
+async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Accepts a job and answers it as ``queued``; it is durable then."""
+    limit = gateway.settings.max_body_bytes
+    fields: dict[str, Any]
+    if is_form(request):
+        fields, strict = await read_form(request, limit), False
+    else:
+        fields, strict = await read_json_object(request, limit), True
+    body = validated(VideoCreateRequest, fields, strict=strict)
+    model = await gateway.catalog.get(body.model)
+    sources = reference_sources(body)
+    check_video_values(body, model, picture_count=len(sources))
+    request_id = idempotency_key(request)
+    with client_fields(VIDEO_FIELDS):
+        pictures = await input_images(gateway, sources, api_key_id=api_key.api_key_id)
+        job = video_request(body, model, pictures, api_key_id=api_key.api_key_id, request_id=request_id)
+        video = await create_video(gateway.peers.generation, job)
+    return _answer(gateway, video)
+
+
+@router.get("/v1/videos", summary="List videos", responses=ERRORS)
+async def list_all(
+    api_key: ApiKeyDep,
+    gateway: GatewayDep,
+    after: Annotated[str, Query()] = "",
+    limit: Annotated[str, Query()] = "20",
+    order: Annotated[str, Query()] = "desc",
+) -> Response:
+    """The videos of this key, a page at a time: the next begins ``after`` the last id of this one."""
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_PAGE):
+        raise InvalidArgument.of("limit", f"'limit' must be between 1 and {_MAX_PAGE}.")
+    if order not in _ORDERS:
+        raise InvalidArgument.of("order", "'order' must be 'asc' or 'desc'.")
+    listing = video_pb2.ListVideosRequest(
+        page_size=int(limit), after_video_id=after, api_key_id=api_key.api_key_id, order=_ORDERS[order]
+    )
+    with client_fields({"after_video_id": "after"}), rpc_errors("generation"):
+        page = await gateway.peers.generation.ListVideos(listing)
+    has_more = bool(page.next_page_token)
+    return json_response(video_list(page.videos, partial(link_to, gateway), has_more=has_more))
+
+
+@router.get("/v1/videos/{video_id}", summary="Read a video", responses=ERRORS)
+async def read(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Where it stands."""
+    return _answer(gateway, await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id))
+
+
+@router.delete("/v1/videos/{video_id}", summary="Delete a video", responses=ERRORS)
+async def delete(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Removes it and its files; a running one is cancelled."""
+    with rpc_errors("generation"):
+        await gateway.peers.generation.DeleteVideo(
+            video_pb2.DeleteVideoRequest(video_id=video_id, api_key_id=api_key.api_key_id)
+        )
+    return json_response({"id": video_id, "object": "video.deleted", "deleted": True})
+
+
+@router.post("/v1/videos/{video_id}/cancel", summary="Cancel a video", responses=ERRORS)
+async def cancel(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Stops it; before it was submitted nothing is charged."""
+    with rpc_errors("generation"):
+        answer = await gateway.peers.generation.CancelVideo(
+            video_pb2.CancelVideoRequest(video_id=video_id, api_key_id=api_key.api_key_id)
+        )
+    return _answer(gateway, answer.video)
+
+
+@router.post(
+    "/v1/videos/{video_id}/remix",
+    summary="Remix a video",
+    openapi_extra=takes_json(VideoRemixRequest),
+    responses=ERRORS,
+)
+async def remix(request: Request, video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """A new video from a completed one with another prompt."""
+    body = await read_json(request, VideoRemixRequest, gateway.settings.max_body_bytes)
+    source = await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id)
+    if video_status(source) != "completed":
+        raise FailedPrecondition("Only a completed video can be remixed.", reason="VIDEO_NOT_READY")
+    check_prompt(body.prompt)
+    job = video_pb2.CreateVideoRequest(
+        model_id=source.model_id,
+        prompt=body.prompt,
+        size=source.size,
+        duration_seconds=source.duration_seconds,
+        source_video_id=video_id,
+        api_key_id=api_key.api_key_id,
+        request_id=idempotency_key(request),
+    )
+    with client_fields(VIDEO_FIELDS):
+        return _answer(gateway, await create_video(gateway.peers.generation, job))
+
+
+@router.get("/v1/videos/{video_id}/events", summary="Follow a video", responses=ERRORS)
+async def follow(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """The Video object now and after each change as server-sent events, until it is final."""
+    versions = follow_video(
+        gateway.peers.generation,
+        video_id,
+        api_key_id=api_key.api_key_id,
+        timeout=gateway.settings.video_timeout,
+    )
+    versions = await peeked(versions, gateway.settings.heartbeat_interval)
+    return EventStream(
+        _video_events(gateway, versions),
+        drain=gateway.drain,
+        heartbeat=gateway.settings.heartbeat_interval,
+        render_error=partial(error_event, event="error"),
+    )
+
+
+async def _video_events(gateway: Gateway, versions: AsyncIterator[video_pb2.Video]) -> AsyncIterator[bytes]:
+    async for video in versions:
+        document = video_object(video, partial(link_to, gateway))
+        yield data_event(document, event=f"video.{document['status']}")
+
+
+def _answer(gateway: Gateway, video: video_pb2.Video) -> Response:
+    return json_response(video_object(video, partial(link_to, gateway)), headers=_POLL_HEADERS)

@@ -1,0 +1,35 @@
+"""What clients send to the Videos API, as a form or as JSON. Source: docs/upstream/openai.md, section 8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class VideoCreateRequest(BaseModel):
+    """Fields of ``POST /v1/videos``; pictures are read by hand, because each has many forms."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: str
+    model: str
+    seconds: str | int | float | None = None
+    size: str | None = None
+    input_reference: Any = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+    last_frame: Any = None
+    reference_images: Any = None
+    webhook_url: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class VideoRemixRequest(BaseModel):
+    """Body of ``POST /v1/videos/{id}/remix``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: str

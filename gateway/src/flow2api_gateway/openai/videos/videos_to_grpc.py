@@ -1,0 +1,113 @@
+"""A request of the Videos API as a request of the generation-service.
+
+Source: docs/upstream/openai.md, section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.generation.pictures import PictureSource
+from flow2api_gateway.openai.options import (
+    check_seed,
+    exact_resolution,
+    nearest_resolution,
+    parse_aspect_ratio,
+    parse_resolution,
+    parse_seconds,
+    parse_size,
+    video_step_of,
+)
+from flow2api_gateway.openai.picture_references import picture_source
+from flow2api_gateway.openai.videos.schemas import VideoCreateRequest
+from flow2api_proto.generation.v1 import media_pb2, model_pb2, video_pb2
+
+VIDEO_FIELDS: Final[Mapping[str, str]] = {
+    "model_id": "model",
+    "input_images": "input_reference",
+    "duration_seconds": "seconds",
+    "source_video_id": "video",
+}
+"""Fields of our gRPC requests by the names that clients of the Videos API know."""
+
+_MAX_PROMPT: Final = 32_000
+_MAX_METADATA: Final = 16
+
+
+def reference_sources(request: VideoCreateRequest) -> list[PictureSource]:
+    """The pictures: the first frame or reference, further references, the last frame. Raises InvalidArgument."""
+    sources: list[PictureSource] = []
+    if request.input_reference not in (None, "", []):
+        references = request.input_reference if isinstance(request.input_reference, list) else [request.input_reference]
+        sources += [picture_source(one, "input_reference") for one in references]
+    if request.reference_images not in (None, "", []):
+        images = request.reference_images if isinstance(request.reference_images, list) else [request.reference_images]
+        sources += [
+            picture_source(image, f"reference_images[{index}]", role=media_pb2.INPUT_IMAGE_ROLE_REFERENCE)
+            for index, image in enumerate(images)
+        ]
+    if request.last_frame not in (None, ""):
+        sources.append(picture_source(request.last_frame, "last_frame", role=media_pb2.INPUT_IMAGE_ROLE_LAST_FRAME))
+    return sources
+
+
+def check_video_values(request: VideoCreateRequest, model: model_pb2.Model, *, picture_count: int) -> None:
+    """Everything about the values that needs no picture to be fetched. Raises InvalidArgument naming the field."""
+    if model.modality != model_pb2.MODALITY_VIDEO:
+        raise InvalidArgument.of("model", f"The model '{request.model[:100]}' does not make videos.")
+    check_prompt(request.prompt)
+    if picture_count > model.max_input_images:
+        raise InvalidArgument.of(
+            "input_reference",
+            f"The model '{request.model[:100]}' takes at most {model.max_input_images} pictures, "
+            f"{picture_count} were given.",
+        )
+    if request.metadata is not None and len(request.metadata) > _MAX_METADATA:
+        raise InvalidArgument.of("metadata", f"'metadata' has more than {_MAX_METADATA} pairs.")
+    if request.webhook_url and urlsplit(request.webhook_url).scheme not in ("https", "http"):
+        raise InvalidArgument.of("webhook_url", "'webhook_url' must be an https URL.")
+    video_request(request, model, (), api_key_id="", request_id="")
+
+
+def check_prompt(prompt: str) -> None:
+    """Raises InvalidArgument on ``prompt``."""
+    if not prompt.strip():
+        raise InvalidArgument.of("prompt", "'prompt' must not be empty.")
+    if len(prompt) > _MAX_PROMPT:
+        raise InvalidArgument.of("prompt", f"'prompt' has more than {_MAX_PROMPT} characters.")
+
+
+def video_request(
+    request: VideoCreateRequest,
+    model: model_pb2.Model,
+    pictures: Sequence[media_pb2.InputImage],
+    *,
+    api_key_id: str,
+    request_id: str,
+) -> video_pb2.CreateVideoRequest:
+    """The request for a job. Raises InvalidArgument naming the client's field."""
+    size = parse_size(request.size)
+    check_seed(request.seed)
+    named = parse_resolution(request.resolution, param="resolution")
+    if named:
+        resolution = exact_resolution(named, model.resolutions, param="resolution")
+    else:
+        resolution = nearest_resolution(video_step_of(size), model.resolutions)
+    return video_pb2.CreateVideoRequest(
+        model_id=request.model,
+        prompt=request.prompt,
+        input_images=pictures,
+        aspect_ratio=parse_aspect_ratio(request.aspect_ratio),
+        size=size.to_proto() if size else None,
+        resolution=resolution,
+        duration_seconds=parse_seconds(request.seconds),
+        seed=request.seed,
+        negative_prompt=request.negative_prompt or "",
+        metadata=request.metadata or {},
+        api_key_id=api_key_id,
+        request_id=request_id,
+        webhook_url=request.webhook_url or "",
+    )

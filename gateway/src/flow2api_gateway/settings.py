@@ -1,0 +1,70 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from flow2api_common.settings import (
+    GenerationClientSettings,
+    MediaSettings,
+    SecretKeySettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+)
+
+
+def _split_commas(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _check_base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("must be http(s)://host[:port][/path]")
+    return url.rstrip("/")
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+"""Several words, separated by commas in an environment variable."""
+
+
+class GatewaySettings(
+    ServiceAuthSettings, TokenClientSettings, GenerationClientSettings, MediaSettings, SecretKeySettings
+):
+    """What the gateway needs to run; durations as numbers are seconds."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_url: Annotated[str, AfterValidator(_check_base_url)] = ""
+    """Base of the links handed to clients; empty: where the gateway listens."""
+    cors_origins: CommaList = ()
+    """Origins whose pages may call the API from a browser; ``*`` for all."""
+
+    max_body_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    max_image_bytes: Annotated[int, Field(gt=0)] = 50 << 20
+    """One input picture, wherever it comes from."""
+    max_image_pixels: Annotated[int, Field(gt=0)] = 64_000_000
+    """Width times height of one input picture: a small file may unfold into a huge one."""
+
+    allow_private_hosts: CommaList = ()
+    """``host:port`` that remote pictures may come from although it is private, over http too."""
+    allow_http_images: bool = False
+    """Whether remote pictures may come over plain http."""
+    image_fetch_timeout: timedelta = timedelta(seconds=20)
+
+    heartbeat_interval: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(seconds=12)
+    """Quiet time in a stream after which a comment is sent."""
+    drain_timeout: timedelta = timedelta(seconds=5)
+    """How long answers that are under way may go on when the gateway ends."""
+    image_timeout: timedelta = timedelta(minutes=10)
+    """Longest image generation; the SDKs wait as long."""
+    video_timeout: timedelta = timedelta(hours=1)
+    """Longest wait for a video in one answer; the job itself goes on."""
+    media_link_lifetime: timedelta = timedelta(days=7)

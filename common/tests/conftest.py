@@ -1,10 +1,15 @@
-"""A small gRPC service, served for real, whose behaviour a test chooses."""
+"""What the tests share: a small gRPC service, served for real, and a NATS server that can be killed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +19,9 @@ from pydantic import SecretStr
 
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.grpc_server import GrpcServer
+from flow2api_common.nats_client import NatsConnection, nats_connection
+from flow2api_common.nats_streams import StreamLimits
+from flow2api_common.settings import NatsSettings
 
 SERVICE = "flow2api.test.v1.EchoService"
 
@@ -135,3 +143,53 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[EchoClient]]]:
         await channel.close()
     for server in servers:
         await server.stop(timedelta(0))
+
+
+class NatsServer:
+    """A real nats-server that a test kills and starts again, on the same port and the same store."""
+
+    def __init__(self, directory: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> NatsSettings:
+        return NatsSettings(nats_url=SecretStr(f"nats://127.0.0.1:{self.port}"))
+
+    def start(self) -> None:
+        program = Path(sys.executable).with_name("nats-server")
+        options = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self._directory)]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([program, *options], stdout=log, stderr=log)  # noqa: S603 - our own server
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """Lose the store."""
+        shutil.rmtree(self._directory / "jetstream")
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """Not started yet."""
+    directory = tmp_path / "nats-store"
+    directory.mkdir()
+    server = NatsServer(directory)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def nats(nats_server: NatsServer) -> AsyncIterator[NatsConnection]:
+    """A connection to a running server that has our streams."""
+    nats_server.start()
+    async with nats_connection(nats_server.settings, "test") as connection:
+        await connection.ensure_streams(StreamLimits(duplicate_window=timedelta(seconds=30)))
+        yield connection

@@ -76,13 +76,17 @@ class ChildProcess:
 
     def block_until_done(self, timeout: timedelta = READY_TIMEOUT) -> None:
         """For a program that ends by itself: wait for its success. Raises ChildFailed."""
-        try:
-            succeeded = self._process.wait(timeout.total_seconds()) == 0
-        except subprocess.TimeoutExpired:
-            succeeded = False
-        if not succeeded:
+        if self.block_until_ended(timeout.total_seconds()) != 0:
             raise self.failure()
+
+    def block_until_ended(self, timeout_seconds: float) -> int:
+        """Give the exit code of a child that ends by itself. Raises ChildFailed when it does not."""
+        try:
+            code = self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired as exc:
+            raise ChildFailed(f"{self.name} still runs after {timeout_seconds:g} s: {self._log_tail()}") from exc
         self._record_path.unlink(missing_ok=True)
+        return code
 
     async def stop(self, grace: timedelta = STOP_GRACE, *, stop_signal: signal.Signals = signal.SIGTERM) -> None:
         """Ask to end, insist after ``grace``; returns when the child is gone."""

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def _serve(directory: Path, bin_dir: Path, user: tuple[int, int] | None) -> Test
         )
         server = TestPostgres(port=port, bin_dir=bin_dir, process=process)
         try:
-            process.block_until_ready(lambda server=server: _answers(server))
+            process.block_until_ready(partial(_answers, server))
             return server
         except ChildFailed:
             process.block_until_stopped(stop_signal=signal.SIGQUIT)

@@ -10,9 +10,8 @@ import pytest_asyncio
 
 # The packages are imported by the fixtures that use them: a test of one package does not load all the others.
 if TYPE_CHECKING:
-    from flow2api_upstream.settings import UpstreamSettings
-
     from flow2api_sandbox.server import RunningSandbox
+    from flow2api_upstream.settings import UpstreamSettings
 
 
 @pytest_asyncio.fixture

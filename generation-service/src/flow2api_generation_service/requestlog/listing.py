@@ -1,4 +1,4 @@
-"""The request log and the sums, for administrators."""
+"""The request log, for administrators."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import base64
 import binascii
 from datetime import datetime
 
-from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import InvalidArgument
 from flow2api_generation_service.requestlog.models import RequestLogRow
-from flow2api_generation_service.requestlog.repository import Cursor, ImageTotals, RequestLogRepository
+from flow2api_generation_service.requestlog.repository import Cursor, RequestLogRepository
 from flow2api_proto.generation.v1 import generation_service_pb2
 
 DEFAULT_PAGE_SIZE = 100
@@ -20,9 +19,8 @@ LARGEST_PAGE_SIZE = 1000
 class RequestLogListing:
     """Reads the log."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     async def page(
         self, request: generation_service_pb2.ListRequestLogsRequest
@@ -39,11 +37,6 @@ class RequestLogListing:
             request_logs=[_to_grpc(row) for row in page],
             next_page_token=_token_of(page[-1]) if len(rows) > size else "",
         )
-
-    async def image_totals(self) -> ImageTotals:
-        """The sums."""
-        async with self._database.transaction(read_only=True) as session:
-            return await RequestLogRepository(session).image_totals(self._clock().date())
 
 
 def _to_grpc(row: RequestLogRow) -> generation_service_pb2.RequestLog:

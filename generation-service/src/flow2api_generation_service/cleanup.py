@@ -1,0 +1,53 @@
+"""Removing what has had its time: files, log entries, idempotency keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flow2api_common.clock import Clock
+from flow2api_common.database import Database
+from flow2api_common.errors import Flow2APIError
+from flow2api_common.logs import get_logger
+from flow2api_generation_service.images.idempotency import IdempotencyKeys
+from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.requestlog.repository import RequestLogRepository
+from flow2api_generation_service.settings import MediaRetentionSettings
+
+log = get_logger(__name__)
+
+
+class Cleanup:
+    """Looks now and then for what has expired. Any number of replicas may do so."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        media: MediaService,
+        keys: IdempotencyKeys,
+        settings: MediaRetentionSettings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._media = media
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Clean up until cancelled; a store that is away is waited for."""
+        while True:
+            try:
+                await self.clean()
+            except Flow2APIError as error:
+                log.warning("cleanup_waits", reason=error.reason, message=error.message)
+            await asyncio.sleep(self._settings.cleanup_interval.total_seconds())
+
+    async def clean(self) -> None:
+        """Remove everything that has expired. Raises DependencyUnavailable."""
+        while deleted := await self._media.delete_expired():
+            log.info("media_expired", file_count=deleted)
+        async with self._database.transaction() as session:
+            oldest = self._clock() - self._settings.request_log_retention
+            await RequestLogRepository(session).delete_before(oldest)
+        await self._keys.delete_expired()

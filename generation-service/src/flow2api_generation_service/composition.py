@@ -1,0 +1,172 @@
+"""Builds the service from its settings and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from flow2api_common.clock import Clock, utc_now
+from flow2api_common.database import Database
+from flow2api_common.grpc_client import open_channel
+from flow2api_common.grpc_server import GrpcServer
+from flow2api_common.lifecycle import BackgroundTasks, RunningService
+from flow2api_common.media_store import MediaStore
+from flow2api_common.nats_client import NatsConnection, nats_connection
+from flow2api_common.telemetry import metrics_server
+from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
+from flow2api_generation_service.cleanup import Cleanup
+from flow2api_generation_service.draining import DrainingTasks
+from flow2api_generation_service.images.books import ImageBooks
+from flow2api_generation_service.images.generate import GenerateImages
+from flow2api_generation_service.images.idempotency import IdempotencyKeys
+from flow2api_generation_service.images.picture import PictureMaker
+from flow2api_generation_service.lease_keeper import LeaseKeeper
+from flow2api_generation_service.leasing import LeaseClient
+from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.models_base import SCHEMA
+from flow2api_generation_service.requestlog.listing import RequestLogListing
+from flow2api_generation_service.servicer import GenerationServicer
+from flow2api_generation_service.settings import GenerationServiceSettings
+from flow2api_generation_service.stats import GenerationStats
+from flow2api_generation_service.videos.composition import running_videos
+from flow2api_generation_service.videos.servicer import VideoRpcs
+from flow2api_proto.generation.v1 import generation_service_pb2, generation_service_pb2_grpc
+from flow2api_upstream.registry import ProviderRegistry, build_registry
+
+SERVICE_NAME = generation_service_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A generation service at work."""
+
+    address: str
+    tasks: BackgroundTasks
+    name: str = "generation"
+
+    async def wait(self) -> None:
+        """Return never while all is well; raises what made a part fail."""
+        await self.tasks.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the use cases share."""
+
+    settings: GenerationServiceSettings
+    clock: Clock
+    catalog: Catalog
+    database: Database
+    store: MediaStore
+    media: MediaService
+    leases: LeaseClient
+    providers: ProviderRegistry
+    nats: NatsConnection
+    tasks: BackgroundTasks
+    draining: DrainingTasks
+
+    async def check_ready(self) -> None:
+        """Raise while something is away that nothing can be accepted or made without."""
+        await self.database.ping()
+        await self.store.ping()
+        await self.nats.ping()
+
+
+@asynccontextmanager
+async def running_generation_service(
+    settings: GenerationServiceSettings, *, clock: Clock = utc_now
+) -> AsyncIterator[RunningService]:
+    """The service, listening. On leaving it takes nothing new, lets what is under way end for a while, and closes.
+
+    The tables must be there (``migrate``). Stores and the token service may be away at the start and later; readiness
+    tells.
+    """
+    async with AsyncExitStack() as stack:
+        parts = await _open_parts(settings, clock, stack)
+        videos = await stack.enter_async_context(
+            running_videos(
+                settings=settings,
+                database=parts.database,
+                nats=parts.nats,
+                media=parts.media,
+                leases=parts.leases,
+                catalog=parts.catalog,
+                providers=parts.providers,
+                tasks=parts.tasks,
+                clock=clock,
+            )
+        )
+        # Pictures in flight are waited for after the server has stopped, while everything that they need is still there.
+        await stack.enter_async_context(parts.draining)
+        servicer = _servicer(parts, videos)
+        server = GrpcServer(
+            address=settings.generation_addr,
+            service_token=settings.service_token,
+            service_names=[SERVICE_NAME],
+            readiness=parts.check_ready,
+        )
+        server.register(lambda grpc_server: _add(servicer, grpc_server))
+        address = await server.start()
+        stack.push_async_callback(server.stop, settings.shutdown_grace)
+        yield _Running(address, parts.tasks)
+
+
+async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: AsyncExitStack) -> _Parts:
+    await stack.enter_async_context(metrics_server(settings))
+    database = Database(settings.database_url, schema=SCHEMA)
+    stack.push_async_callback(database.aclose)
+    store = MediaStore.open(settings.media_url)
+    providers = build_registry(settings)
+    stack.push_async_callback(providers.aclose)
+    channel: grpc.aio.Channel = open_channel(settings.token_addr, service_token=settings.service_token)
+    stack.push_async_callback(channel.close)
+    nats = await stack.enter_async_context(nats_connection(settings, "generation"))
+    return _Parts(
+        settings=settings,
+        clock=clock,
+        catalog=load_catalog(),
+        database=database,
+        store=store,
+        media=MediaService(database=database, store=store, settings=settings, clock=clock),
+        leases=LeaseClient(channel),
+        providers=providers,
+        nats=nats,
+        tasks=await stack.enter_async_context(BackgroundTasks()),
+        draining=DrainingTasks(settings.shutdown_grace / 2),
+    )
+
+
+def _servicer(parts: _Parts, videos: VideoRpcs) -> GenerationServicer:
+    settings, clock, database = parts.settings, parts.clock, parts.database
+    keeper = LeaseKeeper(leases=parts.leases, background=parts.draining, duration=settings.image_lease_duration)
+    keys = IdempotencyKeys(database=database, clock=clock, retention=settings.idempotency_retention)
+    cleanup = Cleanup(database=database, media=parts.media, keys=keys, settings=settings, clock=clock)
+    parts.tasks.start("renew-leases", keeper.run())
+    parts.tasks.start("cleanup", cleanup.run())
+    maker = PictureMaker(
+        leases=parts.leases, keeper=keeper, providers=parts.providers, media=parts.media, settings=settings
+    )
+    images = GenerateImages(
+        catalog=parts.catalog,
+        media=parts.media,
+        maker=maker,
+        books=ImageBooks(database=database, clock=clock),
+        keys=keys,
+        background=parts.draining,
+        clock=clock,
+    )
+    return GenerationServicer(
+        catalog=parts.catalog,
+        images=images,
+        videos=videos,
+        media=parts.media,
+        request_logs=RequestLogListing(database=database),
+        stats=GenerationStats(database=database, videos=videos, clock=clock),
+    )
+
+
+def _add(servicer: GenerationServicer, server: grpc.aio.Server) -> None:
+    generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server)

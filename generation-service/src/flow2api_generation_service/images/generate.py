@@ -1,0 +1,138 @@
+"""The use case: check, join or begin a generation, and follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from flow2api_common.clock import Clock
+from flow2api_common.errors import Conflict
+from flow2api_common.ids import new_id
+from flow2api_generation_service.catalog.catalog import Catalog
+from flow2api_generation_service.draining import DrainingTasks
+from flow2api_generation_service.images.books import ImageBooks
+from flow2api_generation_service.images.generation import ImageGeneration
+from flow2api_generation_service.images.idempotency import (
+    Claimed,
+    Finished,
+    IdempotencyKeys,
+    RequestKey,
+    RunningElsewhere,
+    conflict,
+)
+from flow2api_generation_service.images.picture import PictureMaker
+from flow2api_generation_service.images.request import ImageRequest, read_request, request_hash
+from flow2api_generation_service.media.service import MediaService
+from flow2api_proto.generation.v1 import image_pb2
+
+_POLL: Final = timedelta(milliseconds=500)
+_LONGEST_JOIN: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    generation: ImageGeneration
+    request_hash: str
+
+
+class GenerateImages:
+    """Makes pictures for clients. One per process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        media: MediaService,
+        maker: PictureMaker,
+        books: ImageBooks,
+        keys: IdempotencyKeys,
+        background: DrainingTasks,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._media = media
+        self._maker = maker
+        self._books = books
+        self._keys = keys
+        self._background = background
+        self._clock = clock
+        self._running: dict[RequestKey, _Running] = {}
+
+    async def events(
+        self, request: image_pb2.GenerateImageRequest
+    ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
+        """Make pictures and tell how it goes, as the RPC GenerateImage promises. Raises Flow2APIError.
+
+        With a ``request_id``, a repeat joins the running generation or gets the results of the finished one.
+        """
+        checked = await read_request(request, self._catalog, self._media)
+        if not request.request_id:
+            generation = self._begin(checked, new_id("image"), key=None, digest="")
+            async with aclosing(generation.events.follow()) as events:
+                async for event in events:
+                    yield event
+            return
+        key = RequestKey(request.api_key_id, request.request_id)
+        async with aclosing(self._repeatable(key, request_hash(request), checked)) as events:
+            async for event in events:
+                yield event
+
+    async def _repeatable(
+        self, key: RequestKey, digest: str, request: ImageRequest
+    ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
+        give_up_at = asyncio.get_running_loop().time() + _LONGEST_JOIN.total_seconds()
+        while asyncio.get_running_loop().time() < give_up_at:
+            generation = self._joinable(key, digest)
+            if generation is None:
+                generation_id = new_id("image")
+                claim = await self._keys.claim(key, digest, generation_id)
+                match claim:
+                    case Finished(events=results):
+                        for event in results:
+                            yield event
+                        return
+                    case Claimed():
+                        generation = self._begin(request, generation_id, key=key, digest=digest)
+                    case RunningElsewhere():
+                        await asyncio.sleep(_POLL.total_seconds())
+                        continue
+            async with aclosing(generation.events.follow()) as following:
+                async for event in following:
+                    yield event
+            return
+        raise Conflict(
+            "A request with the same idempotency key is still running.",
+            reason="IDEMPOTENCY_IN_PROGRESS",
+            retry_after=timedelta(seconds=5),
+        )
+
+    def _joinable(self, key: RequestKey, digest: str) -> ImageGeneration | None:
+        running = self._running.get(key)
+        if running is None:
+            return None
+        if running.request_hash != digest:
+            raise conflict()
+        return running.generation
+
+    def _begin(
+        self, request: ImageRequest, generation_id: str, *, key: RequestKey | None, digest: str
+    ) -> ImageGeneration:
+        generation = ImageGeneration(
+            request=request,
+            generation_id=generation_id,
+            key=key,
+            maker=self._maker,
+            books=self._books,
+            keys=self._keys,
+            clock=self._clock,
+        )
+        if key is not None:
+            self._running[key] = _Running(generation, digest)
+        task = self._background.start(f"generate-{generation_id}", generation.run())
+        if key is not None:
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+        return generation

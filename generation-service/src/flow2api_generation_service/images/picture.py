@@ -1,0 +1,286 @@
+"""Making one picture: an account, the upstream's work, the stored file."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.logs import get_logger
+from flow2api_generation_service.catalog.image_plan import ImageOption
+from flow2api_generation_service.images.fetch import fetch_picture
+from flow2api_generation_service.images.metrics import IMAGE_FAILURES_TOTAL, VERIFICATIONS_TOTAL
+from flow2api_generation_service.images.progress import PictureProgress
+from flow2api_generation_service.images.request import ImageRequest
+from flow2api_generation_service.images.search import AccountSearch
+from flow2api_generation_service.lease_keeper import HeldToken, LeaseKeeper
+from flow2api_generation_service.leasing import LeaseClient, outcome_of, success
+from flow2api_generation_service.media.models import MediaRow
+from flow2api_generation_service.media.pictures import Picture
+from flow2api_generation_service.media.service import MediaService, Origin
+from flow2api_generation_service.settings import ImageSettings
+from flow2api_proto.generation.v1 import image_pb2
+from flow2api_upstream.failures import retry_rule, to_service_error
+from flow2api_upstream.port import (
+    FailureClass,
+    ImageCall,
+    ImageResult,
+    Provider,
+    SourceImage,
+    UploadedImage,
+    UpstreamFailure,
+)
+from flow2api_upstream.registry import ProviderRegistry
+
+log = get_logger(__name__)
+
+_BACKOFF_SECONDS = 0.5
+_STORE_PAUSES_SECONDS = (0.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MadePicture:
+    """A picture in the store, whose row is not recorded yet."""
+
+    row: MediaRow
+    result: ImageResult
+    seed: int
+    provider: str
+    token_id: int
+    warning: str
+
+
+class PictureJob:
+    """One picture of a request, and how far it is. ``is_asked``: the upstream was asked for it, so it is paid for."""
+
+    def __init__(self, request: ImageRequest, generation_id: str, index: int, progress: PictureProgress) -> None:
+        self.request = request
+        self.generation_id = generation_id
+        self.index = index
+        self.progress = progress
+        self.is_asked = False
+        self.is_deserted = False
+        self.token_id: int | None = None
+        self.tries = 0
+
+
+class PictureMaker:
+    """Makes pictures, on another account or route where the class of a failure allows it."""
+
+    def __init__(
+        self,
+        *,
+        leases: LeaseClient,
+        keeper: LeaseKeeper,
+        providers: ProviderRegistry,
+        media: MediaService,
+        settings: ImageSettings,
+    ) -> None:
+        self._leases = leases
+        self._keeper = keeper
+        self._providers = providers
+        self._media = media
+        self._settings = settings
+
+    async def make(self, job: PictureJob) -> MadePicture:
+        """Make one picture and store its bytes.
+
+        Cancelling it before ``job.is_asked`` gives everything back. Raises Flow2APIError; ``metadata["paid"]`` tells
+        that the upstream had made the picture.
+        """
+        search = AccountSearch(
+            leases=self._leases,
+            options=[option for option in job.request.plan.options if self._can(option)],
+            api_key_id=job.request.api_key_id,
+            wait=self._settings.image_token_wait,
+            lease=self._settings.image_lease_duration,
+        )
+        job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
+        while True:
+            held, option = await search.next()
+            job.token_id = held.token_id
+            async with self._keeper.holding(held) as token:
+                job.progress.enter(image_pb2.IMAGE_STAGE_LEASED)
+                try:
+                    result = await self._on_account(job, token, option)
+                except UpstreamFailure as failure:
+                    token.outcome = outcome_of(failure)
+                    if not self._has_tries_left(job) or not search.may_go_on(failure):
+                        raise to_service_error(failure, paid=False) from failure
+                    search.failed(failure, token.token_id, option)
+                else:
+                    return await self._finish(job, token, option, result)
+            job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
+
+    def _can(self, option: ImageOption) -> bool:
+        if option.provider not in self._providers.names:
+            return False
+        capabilities = self._providers.get(option.provider).capabilities
+        return capabilities.images and (option.upscale_to is None or capabilities.image_upscale)
+
+    def _has_tries_left(self, job: PictureJob, keep: int = 0) -> bool:
+        return not job.is_deserted and job.tries + keep < self._settings.image_max_attempts
+
+    async def _on_account(self, job: PictureJob, token: HeldToken, option: ImageOption) -> ImageResult:
+        """Ask on one account, repeating there what is worth it. Raises UpstreamFailure."""
+        provider = self._providers.get(option.provider)
+        seen: Counter[FailureClass] = Counter()
+        references: Sequence[UploadedImage] | None = None
+        while True:
+            job.tries += 1
+            job.progress.attempt = job.tries
+            try:
+                if references is None:
+                    references = await self._upload(job, token, provider)
+                return await self._generate(job, token, option, references)
+            except UpstreamFailure as failure:
+                # A client that goes away now ends it.
+                job.is_asked = False
+                self._count(failure, provider, token)
+                rule = retry_rule(failure)
+                seen[failure.failure_class] += 1
+                # A bearer was refreshed already where it was refused; the last try belongs to another account.
+                if (
+                    rule.refresh_first
+                    or failure.timed_out
+                    or seen[failure.failure_class] > rule.same_token_attempts
+                    or not self._has_tries_left(job, keep=1 if rule.other_token else 0)
+                ):
+                    raise
+                if rule.upload_again:
+                    references = None
+            await asyncio.sleep(_BACKOFF_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+
+    async def _upload(self, job: PictureJob, token: HeldToken, provider: Provider) -> Sequence[UploadedImage]:
+        if not job.request.pictures:
+            return ()
+        job.progress.enter(image_pb2.IMAGE_STAGE_UPLOADING)
+        sources = [SourceImage(data=picture.data, mime_type=picture.content_type) for picture in job.request.pictures]
+
+        async def upload(source: SourceImage) -> UploadedImage:
+            return await token.authorized(lambda account: provider.upload_image(account, source))
+
+        tasks = [asyncio.create_task(upload(source), name="upload-picture") for source in sources]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _generate(
+        self, job: PictureJob, token: HeldToken, option: ImageOption, references: Sequence[UploadedImage]
+    ) -> ImageResult:
+        provider = self._providers.get(option.provider)
+        call = ImageCall(
+            upstream_model=option.upstream_model,
+            prompt=job.request.prompt,
+            aspect_ratio=option.aspect_ratio,
+            resolution=option.generate_resolution,
+            seed=job.request.seed_of(job.index),
+            references=references,
+        )
+        job.is_asked = True
+        job.progress.enter(image_pb2.IMAGE_STAGE_GENERATING)
+        async with self._telling(job):
+            return await token.authorized(lambda account: provider.generate_image(account, call))
+
+    async def _finish(self, job: PictureJob, token: HeldToken, option: ImageOption, result: ImageResult) -> MadePicture:
+        """Enlarge, fetch and store what was made; from here on it is paid for."""
+        provider = self._providers.get(option.provider)
+        token.outcome = success(remaining_credits=result.remaining_credits)
+        try:
+            picture, warning = await self._final_picture(job, token, option, result)
+        except UpstreamFailure as failure:
+            token.outcome = outcome_of(failure)
+            self._count(failure, provider, token)
+            raise to_service_error(failure, paid=True) from failure
+        job.progress.enter(image_pb2.IMAGE_STAGE_STORING)
+        origin = Origin(
+            generation_id=job.generation_id,
+            api_key_id=job.request.api_key_id,
+            provider=option.provider,
+            token_id=token.token_id,
+            upstream_handle=result.handle,
+        )
+        return MadePicture(
+            row=await self._store(picture, origin),
+            result=result,
+            seed=result.seed if result.seed is not None else job.request.seed_of(job.index),
+            provider=option.provider,
+            token_id=token.token_id,
+            warning=warning,
+        )
+
+    async def _final_picture(
+        self, job: PictureJob, token: HeldToken, option: ImageOption, result: ImageResult
+    ) -> tuple[Picture, str]:
+        """The picture that the client gets, and a warning when it is the smaller one. Raises UpstreamFailure."""
+        provider = self._providers.get(option.provider)
+        warning = ""
+        if option.upscale_to is not None:
+            job.progress.enter(image_pb2.IMAGE_STAGE_UPSCALING)
+            try:
+                return await self._enlarged(provider, token, result, option.upscale_to), ""
+            except UpstreamFailure as failure:
+                self._count(failure, provider, token)
+                warning = (
+                    f"The enlargement to {option.upscale_to} failed; this is the {option.generate_resolution} picture."
+                )
+        return await fetch_picture(provider, token, result, max_bytes=self._settings.image_max_bytes), warning
+
+    async def _enlarged(self, provider: Provider, token: HeldToken, result: ImageResult, target: str) -> Picture:
+        handle = result.handle
+        if handle is None:
+            raise UpstreamFailure(FailureClass.UPSTREAM, "The upstream kept nothing to enlarge.")
+        larger = await token.authorized(lambda account: provider.upscale_image(account, handle, target))
+        return await fetch_picture(provider, token, larger, max_bytes=self._settings.image_max_bytes)
+
+    async def _store(self, picture: Picture, origin: Origin) -> MediaRow:
+        for pause in (*_STORE_PAUSES_SECONDS, None):
+            try:
+                return await self._media.put_picture(picture, origin)
+            except DependencyUnavailable as error:
+                if pause is None:
+                    error.metadata["paid"] = "true"
+                    raise
+                await asyncio.sleep(pause)
+            except Flow2APIError as error:
+                error.metadata["paid"] = "true"
+                raise
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _telling(self, job: PictureJob) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        interval = self._settings.image_progress_interval.total_seconds()
+        typical = job.request.plan.model.typical_duration_seconds
+        timer: asyncio.TimerHandle
+
+        def tell() -> None:
+            nonlocal timer
+            job.progress.generating(loop.time() - started, typical)
+            timer = loop.call_later(interval, tell)
+
+        timer = loop.call_later(interval, tell)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _count(self, failure: UpstreamFailure, provider: Provider, token: HeldToken) -> None:
+        IMAGE_FAILURES_TOTAL.labels(provider.name, failure.failure_class.value).inc()
+        if failure.failure_class is FailureClass.VERIFICATION:
+            VERIFICATIONS_TOTAL.labels(provider.name).inc()
+        log.info(
+            "image_try_failed",
+            provider=provider.name,
+            token_id=token.token_id,
+            failure=failure.failure_class.value,
+            upstream_reason=failure.reason,
+        )

@@ -1,0 +1,135 @@
+"""The gRPC edge of the service: each RPC handed to its use case."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc
+
+from flow2api_generation_service.catalog.catalog import Catalog
+from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
+from flow2api_generation_service.images.generate import GenerateImages
+from flow2api_generation_service.media.service import MediaService, media_to_grpc
+from flow2api_generation_service.media.upload import receive_upload
+from flow2api_generation_service.requestlog.listing import RequestLogListing
+from flow2api_generation_service.stats import GenerationStats
+from flow2api_generation_service.videos.servicer import VideoRpcs
+from flow2api_proto.generation.v1 import (
+    generation_service_pb2,
+    generation_service_pb2_grpc,
+    image_pb2,
+    video_pb2,
+)
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
+    """Implements flow2api.generation.v1.GenerationService."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        images: GenerateImages,
+        videos: VideoRpcs,
+        media: MediaService,
+        request_logs: RequestLogListing,
+        stats: GenerationStats,
+    ) -> None:
+        self._models = {model.model_id: model_to_grpc(model) for model in catalog.models}
+        self._catalog = catalog
+        self._images = images
+        self._videos = videos
+        self._media = media
+        self._request_logs = request_logs
+        self._stats = stats
+
+    async def ListModels(  # noqa: N802 - the name of the RPC
+        self, request: generation_service_pb2.ListModelsRequest, context: _Context
+    ) -> generation_service_pb2.ListModelsResponse:
+        """The whole catalog."""
+        del request, context
+        return generation_service_pb2.ListModelsResponse(models=self._models.values())
+
+    async def GetModel(  # noqa: N802
+        self, request: generation_service_pb2.GetModelRequest, context: _Context
+    ) -> generation_service_pb2.GetModelResponse:
+        """One model."""
+        del context
+        model = self._catalog.resolve(request.model_id)
+        return generation_service_pb2.GetModelResponse(model=self._models[model.model_id])
+
+    def GenerateImage(  # noqa: N802
+        self, request: image_pb2.GenerateImageRequest, context: _Context
+    ) -> AsyncIterator[image_pb2.GenerateImageResponse]:
+        """Pictures, and how it goes."""
+        del context
+        return self._images.events(request)
+
+    async def CreateVideo(  # noqa: N802
+        self, request: video_pb2.CreateVideoRequest, context: _Context
+    ) -> video_pb2.CreateVideoResponse:
+        """Accept a video job."""
+        return await self._videos.CreateVideo(request, context)
+
+    async def GetVideo(  # noqa: N802
+        self, request: video_pb2.GetVideoRequest, context: _Context
+    ) -> video_pb2.GetVideoResponse:
+        """One job."""
+        return await self._videos.GetVideo(request, context)
+
+    async def ListVideos(  # noqa: N802
+        self, request: video_pb2.ListVideosRequest, context: _Context
+    ) -> video_pb2.ListVideosResponse:
+        """Jobs by creation."""
+        return await self._videos.ListVideos(request, context)
+
+    def WatchVideo(  # noqa: N802
+        self, request: video_pb2.WatchVideoRequest, context: _Context
+    ) -> AsyncIterator[video_pb2.WatchVideoResponse]:
+        """A job after each change."""
+        return self._videos.WatchVideo(request, context)
+
+    async def CancelVideo(  # noqa: N802
+        self, request: video_pb2.CancelVideoRequest, context: _Context
+    ) -> video_pb2.CancelVideoResponse:
+        """Stop a job."""
+        return await self._videos.CancelVideo(request, context)
+
+    async def DeleteVideo(  # noqa: N802
+        self, request: video_pb2.DeleteVideoRequest, context: _Context
+    ) -> video_pb2.DeleteVideoResponse:
+        """Remove a job."""
+        return await self._videos.DeleteVideo(request, context)
+
+    async def UploadMedia(  # noqa: N802
+        self, request_iterator: AsyncIterator[generation_service_pb2.UploadMediaRequest], context: _Context
+    ) -> generation_service_pb2.UploadMediaResponse:
+        """Store an input picture."""
+        del context
+        row = await receive_upload(request_iterator, self._media)
+        return generation_service_pb2.UploadMediaResponse(media=media_to_grpc(row))
+
+    async def GetMedia(  # noqa: N802
+        self, request: generation_service_pb2.GetMediaRequest, context: _Context
+    ) -> generation_service_pb2.GetMediaResponse:
+        """The description of a stored file."""
+        del context
+        row = await self._media.get(request.media_id)
+        return generation_service_pb2.GetMediaResponse(media=media_to_grpc(row))
+
+    async def GetGenerationStats(  # noqa: N802
+        self, request: generation_service_pb2.GetGenerationStatsRequest, context: _Context
+    ) -> generation_service_pb2.GetGenerationStatsResponse:
+        """Numbers for dashboards."""
+        del request, context
+        return await self._stats.read()
+
+    async def ListRequestLogs(  # noqa: N802
+        self, request: generation_service_pb2.ListRequestLogsRequest, context: _Context
+    ) -> generation_service_pb2.ListRequestLogsResponse:
+        """The request log."""
+        del context
+        return await self._request_logs.page(request)

@@ -211,3 +211,12 @@ async def test_stopped_clock_keeps_nobody():
 
 def test_times_are_written_as_google_does():
     assert to_rfc3339(0) == "1970-01-01T00:00:00.000Z"
+
+
+async def test_body_arrives_although_the_client_offers_http2(flow):
+    """curl-cffi offers h2c on plain connections, which must not cost the body."""
+    headers = {**flow.cookie, "connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABk"}
+    body = {"json": {"projectTitle": "t" * 200_000, "toolName": "PINHOLE"}}
+    url = f"{flow.sandbox.flow_labs_url}/trpc/project.createProject"
+    for _ in range(2):
+        assert (await flow.http.post(url, json=body, headers=headers)).status_code == 200

@@ -5,6 +5,7 @@ Without it (an in-process ASGI client) a cut is a ``ConnectionResetError``.
 """
 
 import asyncio
+import re
 import socket
 import struct
 from typing import cast
@@ -16,11 +17,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from flow2api_sandbox.world import World
 
 _EXTENSION = "flow2api.sandbox.connection"
+_H2C = b": h2c\r\n"
+_H2C_OFFER = re.compile(rb"\r\nupgrade: h2c(?=\r\n)", re.IGNORECASE)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 class SandboxProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, with the transport in reach of the application."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the client, deaf to an offer to speak HTTP/2.
+
+        curl (and curl-cffi) makes that offer on every plain-text request, and httptools would then drop the body.
+        """
+        super().data_received(_without_h2c_offer(data) if _H2C in data else data)
 
     def on_message_begin(self) -> None:
         """Note the transport in the scope of the request that begins."""
@@ -68,6 +78,11 @@ class HeldResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
         """Wait."""
         await hold_connection(self._world, scope, receive)
+
+
+def _without_h2c_offer(data: bytes) -> bytes:
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _H2C_OFFER.sub(b"", head + end[:2]) + end[2:] + body
 
 
 def _transport(scope: Scope) -> asyncio.Transport | None:

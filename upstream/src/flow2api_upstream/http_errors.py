@@ -9,7 +9,6 @@ Source: curl_cffi/requests/exceptions.py of curl_cffi 0.16; https://curl.se/libc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import cast
 
 from curl_cffi import CurlError, CurlInfo
 from curl_cffi.requests import exceptions as curl_exceptions
@@ -101,16 +100,19 @@ def failure_of(error: CurlError, *, paid: bool) -> UpstreamFailure:
         row.failure_class,
         row.message,
         reason=f"curl_{int(error.code)}" if error.code else type(error).__name__,
-        may_have_been_accepted=paid and row.may_be_sent and _connection_was_ready(error),
+        may_have_been_accepted=paid and row.may_be_sent and _may_be_read(error),
         timed_out=row.timed_out,
     )
 
 
-def _connection_was_ready(error: CurlError) -> bool:
-    """Whether libcurl came as far as sending; True when it does not say."""
+def _may_be_read(error: CurlError) -> bool:
+    """Whether libcurl came as far as sending; True when it does not say.
+
+    ``request_size`` and ``upload_size`` stay 0 until the request itself goes out, through a proxy too (seen with
+    libcurl of curl_cffi 0.16); a finished TLS handshake counts as sent, in case HTTP/2 counts differently.
+    """
     response = getattr(error, "response", None)
     if response is None:
         return True
-    infos = cast("Mapping[CurlInfo, object]", response.infos)
-    ready_after = infos.get(CurlInfo.PRETRANSFER_TIME_T)
-    return not isinstance(ready_after, int) or ready_after > 0
+    tls_ready_after = response.infos.get(CurlInfo.APPCONNECT_TIME_T)
+    return bool(response.request_size or response.upload_size or tls_ready_after)

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from curl_cffi import Curl, CurlHttpVersion, CurlInfo, CurlOpt
 from curl_cffi.requests import AsyncSession, Response
 
+from flow2api_upstream.port import FailureClass, UpstreamFailure
+
 on_curl_handle: ContextVar[Callable[[Curl], None] | None] = ContextVar("on_curl_handle", default=None)
 """Called with the curl handle of the next request of this context, before its options are set."""
 
@@ -46,7 +48,9 @@ class SessionPool:
 
     @asynccontextmanager
     async def session(self, proxy_url: str) -> AsyncIterator[PooledSession]:
-        """The pool of a proxy (empty: none of our own), kept open while it is in use."""
+        """The pool of a proxy (empty: none of our own), kept open while it is in use. Raises NETWORK when closed."""
+        if self._is_closed:
+            raise UpstreamFailure(FailureClass.NETWORK, "The connection pool is closed.", reason="pool_closed")
         session = self._sessions.get(proxy_url)
         if session is None:
             session = self._sessions[proxy_url] = self._open(proxy_url)
@@ -75,7 +79,7 @@ class SessionPool:
             discard_cookies=True,
             # Impersonation asks for HTTP/2 everywhere, which on clear text is an upgrade that no browser sends.
             curl_options={CurlOpt.HTTP_VERSION: CurlHttpVersion.V2TLS},
-            curl_infos=[CurlInfo.PRETRANSFER_TIME_T],
+            curl_infos=[CurlInfo.APPCONNECT_TIME_T],
         )
 
     async def _close_surplus(self) -> None:

@@ -12,7 +12,14 @@ from flow2api_cli.credentials import open_admin_api
 
 app = typer.Typer(no_args_is_help=True, help="The API keys of applications.")
 
-_COLUMNS = {"id": "ID", "name": "NAME", "prefix": "KEY", "concurrency": "LIMIT", "created_at": "CREATED"}
+_COLUMNS = {
+    "id": "ID",
+    "name": "NAME",
+    "prefix": "KEY",
+    "max_concurrency": "LIMIT",
+    "is_active": "ACTIVE",
+    "created_at": "CREATED",
+}
 
 
 @app.command("list")

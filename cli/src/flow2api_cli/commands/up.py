@@ -10,6 +10,7 @@ from flow2api_cli.running import run_until_stopped
 from flow2api_cli.settings import AllInOneSettings
 from flow2api_common.logs import configure_logging
 from flow2api_common.settings import load_settings
+from flow2api_common.telemetry import metrics_server, setup_telemetry
 
 
 def up() -> None:
@@ -21,6 +22,7 @@ def up() -> None:
         settings = load_settings(AllInOneSettings)
         check_settings(settings)
         configure_logging(settings, "flow2api")
+        setup_telemetry(settings, "flow2api")
         code = run_until_stopped(_serve(settings))
     notices().print("stopped")
     raise typer.Exit(code)
@@ -28,7 +30,7 @@ def up() -> None:
 
 async def _serve(settings: AllInOneSettings) -> None:
     notices().print("starting …")
-    async with running_installation(settings) as installation:
+    async with metrics_server(settings), running_installation(settings) as installation:
         print_installation(installation, settings)
         output().print("Ctrl-C stops it.")
         await installation.components.wait()

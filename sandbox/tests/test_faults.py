@@ -181,6 +181,13 @@ async def test_rule_is_made_counted_and_deleted_by_the_control_api(flow, http):
     assert (await http.delete(f"{url}/{made['id']}")).status_code == 404
 
 
+async def test_rule_can_choose_its_words(flow, http):
+    words = "reCAPTCHA evaluation failed"
+    await http.post(f"{flow.sandbox.control_url}/faults", json={"kind": "429", "route": "flow.*", "message": words})
+    answer = await flow.images("x")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (429, words)
+
+
 async def test_rule_with_an_unknown_field_is_refused(flow, http):
     answer = await http.post(f"{flow.sandbox.control_url}/faults", json={"kind": "503", "rout": "x"})
     assert answer.status_code == 400

@@ -54,6 +54,7 @@ def fault_error(fault: Fault, *, route: str) -> ApiError:
         reason = _interaction_word(fault.kind)
     if fault.reason is not None:
         reason = None if fault.reason == "none" else fault.reason
+    message = fault.message or message
     if is_gemini and fault.retry_after is not None:
         message = f"{message} Please retry in {fault.retry_after:g}s."
     return ApiError(status, message, reason=reason, retry_after=fault.retry_after)

@@ -6,9 +6,9 @@ A fault is asked for in two ways:
   prompt until it has been used up or is deleted;
 * by a *mark* in a prompt: ``[[fault:KIND]]``, or with options ``[[fault:KIND key=value key=value]]``, for example
   ``[[fault:429 retry_after=7 times=1]]``, ``[[fault:content reason=PUBLIC_ERROR_MINOR]]`` or
-  ``[[fault:missing answers=2]]``. The options are the fields ``reason``, ``retry_after``, ``delay``, ``times``,
-  ``answers``, ``probability`` and ``on`` (a route pattern). Without ``on`` a mark concerns the generating call that
-  carries the prompt.
+  ``[[fault:missing answers=2]]``. The options are the fields ``reason``, ``message``, ``retry_after``, ``delay``,
+  ``times``, ``answers``, ``probability`` and ``on`` (a route pattern). Without ``on`` a mark concerns the generating
+  call that carries the prompt.
 
 Kinds that refuse the call before anything happened: ``400 401 403 404 413 429 500 503``, ``verification``, ``tier``,
 ``credits``, ``quota_model``, ``quota_account``, ``content``, ``hang`` (no answer until the client leaves), ``reset``
@@ -104,6 +104,7 @@ class Fault(BaseModel):
         default=0.0, ge=0, description="Real seconds before the effect; of slow and delay: its length."
     )
     reason: str | None = None
+    message: str | None = Field(default=None, description="Of a refusal, in place of the usual words.")
     retry_after: float | None = Field(default=None, ge=0)
     answers: int | None = Field(default=None, ge=1, description="Status answers or fetches spoiled per clip.")
 
@@ -168,7 +169,7 @@ class FaultBook:
 
 
 _MARK = re.compile(r"\[\[fault:([^\]\s]+)((?:\s+[a-z_]+=[^\]\s]+)*)\s*\]\]")
-_OPTIONS = {"reason", "retry_after", "delay", "times", "answers", "probability", "on"}
+_OPTIONS = {"reason", "message", "retry_after", "delay", "times", "answers", "probability", "on"}
 
 
 def read_marks(prompt: str, route: str) -> list[Fault]:

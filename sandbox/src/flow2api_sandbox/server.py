@@ -122,7 +122,10 @@ def base_url_of(listener: socket.socket) -> str:
 async def running_sandbox(
     settings: SandboxSettings | None = None, *, clock: Clock | None = None
 ) -> AsyncIterator[RunningSandbox]:
-    """A sandbox that listens while the block runs, and stops at once afterwards, hung requests and all."""
+    """A sandbox that listens while the block runs, and stops at once afterwards, hung requests and all.
+
+    Without settings it takes a free port and does everything at once. Raises OSError when the address is taken.
+    """
     settings = settings or SandboxSettings(port=0, time_scale=0)
     world = World(settings, clock=clock)
     listener = bind(settings)

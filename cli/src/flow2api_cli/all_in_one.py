@@ -102,6 +102,8 @@ def _connections(
         "host": settings.host,
         "port": settings.port,
         "public_url": settings.public_url,
+        # One process has one place for its metrics, which is served beside the components.
+        "metrics_addr": "",
         "admin_username": settings.admin_username,
         "secret_key": secrets.secret_key,
         "service_token": secrets.service_token,

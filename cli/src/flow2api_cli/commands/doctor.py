@@ -52,5 +52,5 @@ async def _checks(url: str | None) -> list[CheckResult]:
     if settings.database_url is not None and settings.database_url.get_secret_value().startswith("postgresql"):
         pending.append(run_check("PostgreSQL", partial(checks.tcp_server, settings.database_url.get_secret_value())))
     pending += [run_check(name, partial(checks.http_server, where)) for name, where in checks.upstream_urls().items()]
-    pending.append(run_check("gateway", partial(checks.gateway_ready, gateway_url(url))))
+    pending.append(run_check("gateway", partial(checks.gateway_ready, gateway_url(url), must_run=url is not None)))
     return list(await asyncio.gather(*pending))

@@ -1,0 +1,132 @@
+"""Running a service: owned background work, what the command line needs to know, and stopping by signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, Self
+
+from flow2api_common.logs import get_logger
+
+log = get_logger(__name__)
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_EXIT_CODE_OF_SIGNAL = 128
+
+
+class RunningService(Protocol):
+    """A service that listens; leaving the context manager that gave it stops it."""
+
+    @property
+    def name(self) -> str:
+        """``gateway``, ``token``, ``generation``, ``poller``."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port; empty for one that does not."""
+
+    async def wait(self) -> None:
+        """Return never while all is well; raise what made a component fail."""
+
+
+class BackgroundTasks:
+    """Named tasks that live as long as the block. A failure cancels nothing by itself: `wait` raises it.
+
+    Leaving cancels the tasks that still run and waits for their end; it raises none of their failures, which `wait` and
+    the log have told.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._failed = asyncio.get_running_loop().create_future()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._failed is not None and self._failed.done():
+            # Seen, so that nobody complains when no one has waited.
+            self._failed.exception()
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` as a task of this name; it may end by itself."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+        return task
+
+    async def wait(self) -> NoReturn:
+        """Wait for the first failure and raise it; never returns."""
+        if self._failed is None:
+            raise RuntimeError("the tasks have not been entered")
+        # Shielded, so that a waiter that is cancelled does not end the waiting of the others.
+        await asyncio.shield(self._failed)
+        raise AssertionError("unreachable: the future only ever fails")
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        log.error("background_task_failed", task=task.get_name(), exc_info=error)
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+
+async def run_until_signal(
+    open_services: Callable[[], AbstractAsyncContextManager[Sequence[RunningService] | RunningService]],
+) -> None:
+    """Enter ``open_services()``, and leave it at SIGINT or SIGTERM, also while entering; a second signal exits at once.
+
+    Raises what made a service fail, after having left.
+    """
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(_serve(open_services), name="services")
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) > 1:
+            # Whoever asks twice wants no more patience; the stores are made for being killed.
+            os._exit(_EXIT_CODE_OF_SIGNAL + number)
+        log.info("stopping", signal=number.name)
+        running.cancel()
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not received:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            raise
+    finally:
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _serve(
+    open_services: Callable[[], AbstractAsyncContextManager[Sequence[RunningService] | RunningService]],
+) -> None:
+    async with open_services() as opened:
+        services = opened if isinstance(opened, Sequence) else [opened]
+        for service in services:
+            log.info("service_started", name=service.name, address=service.address)
+        async with BackgroundTasks() as waiting:
+            for service in services:
+                waiting.start(f"wait-{service.name}", service.wait())
+            await waiting.wait()

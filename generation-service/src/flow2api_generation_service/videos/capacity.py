@@ -1,0 +1,85 @@
+"""A token for a queued job: which leases will do, how long to wait, and when waiting is pointless."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from flow2api_common.errors import CapacityError, Flow2APIError
+from flow2api_generation_service.catalog.video_plan import VideoOption
+from flow2api_generation_service.leasing import HeldLease, LeaseClient, is_hopeless
+from flow2api_generation_service.videos.endings import NO_ACCOUNT, Ending
+from flow2api_generation_service.videos.models import JobRow
+from flow2api_generation_service.videos.planning import SourceClip, lease_candidates
+from flow2api_generation_service.videos.settings import VideoSettings
+from flow2api_generation_service.videos.states import JobState
+from flow2api_proto.tokens.v1 import token_pb2
+
+_LONGEST_PAUSE: Final = timedelta(seconds=15)
+_LONGEST_LEASE: Final = timedelta(hours=1)
+_TIME_TO_UPLOAD: Final = timedelta(minutes=2)
+_MARGIN: Final = timedelta(minutes=2)
+
+
+class LeaseRefused(Exception):
+    """No token now. ``ending`` is set when the job shall end with it, else ``retry`` is the pause before the next
+    try."""
+
+    def __init__(self, *, retry: timedelta = timedelta(0), ending: Ending | None = None) -> None:
+        super().__init__()
+        self.retry = retry
+        self.ending = ending
+
+
+async def take_lease(
+    leases: LeaseClient,
+    *,
+    job: JobRow,
+    options: Sequence[VideoOption],
+    source: SourceClip | None,
+    settings: VideoSettings,
+    now: datetime,
+) -> HeldLease:
+    """Lease a token for the next attempt of a job. Raises LeaseRefused, and DependencyUnavailable.
+
+    The attempt's number makes it safe to repeat: a worker that takes the job over from a dead one is given the same
+    lease.
+    """
+    if not options:
+        raise LeaseRefused(ending=_last_refusal(job) or NO_ACCOUNT)
+    try:
+        return await leases.acquire(
+            kind=token_pb2.KIND_VIDEO,
+            candidates=lease_candidates(options, source),
+            api_key_id=job.api_key_id,
+            wait=min(settings.video_lease_wait, max(job.deadline_time - now, timedelta(0))),
+            duration=lease_duration(settings, max(option.typical_duration_seconds for option in options)),
+            request_id=f"{job.video_id}:{job.attempt_count + 1}",
+            excluded=job.tried_token_ids,
+        )
+    except CapacityError as error:
+        retry = max(error.retry_after or timedelta(0), settings.video_capacity_retry)
+        raise LeaseRefused(retry=min(retry, _LONGEST_PAUSE)) from error
+    except Flow2APIError as error:
+        if not is_hopeless(error):
+            raise
+        refusal = _last_refusal(job) if job.tried_token_ids else None
+        if refusal is not None:
+            raise LeaseRefused(ending=refusal) from error
+        if job.create_time + settings.video_no_account_grace <= now:
+            raise LeaseRefused(ending=NO_ACCOUNT) from error
+        raise LeaseRefused(retry=settings.video_capacity_retry) from error
+
+
+def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:
+    """Long enough until the poller renews it for the first time, at its first look."""
+    return min(
+        _TIME_TO_UPLOAD + settings.video_submit_limit + timedelta(seconds=typical_seconds) + _MARGIN, _LONGEST_LEASE
+    )
+
+
+def _last_refusal(job: JobRow) -> Ending | None:
+    if not job.error_code or not job.error_message:
+        return None
+    return Ending(JobState.FAILED, job.error_code, job.error_message)

@@ -1,0 +1,210 @@
+"""Accepting a video job: when this answers, the job is durable."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+from sqlalchemy.exc import IntegrityError
+
+from flow2api_common.clock import Clock
+from flow2api_common.database import Database
+from flow2api_common.errors import FieldViolation, InvalidArgument
+from flow2api_common.ids import new_id
+from flow2api_common.logs import get_logger
+from flow2api_generation_service.catalog.catalog import Catalog
+from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
+from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.videos.inputs import source_clip
+from flow2api_generation_service.videos.messages import enqueue_submission
+from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
+from flow2api_generation_service.videos.outbox import OutboxRelay
+from flow2api_generation_service.videos.planning import role_of
+from flow2api_generation_service.videos.read import video_not_found
+from flow2api_generation_service.videos.repository import JobRepository
+from flow2api_generation_service.videos.request_identity import check_same_request, request_digest
+from flow2api_generation_service.videos.settings import VideoSettings
+from flow2api_generation_service.videos.states import JobState, Stage
+from flow2api_proto.generation.v1 import video_pb2
+
+log = get_logger(__name__)
+
+MAX_PROMPT_CHARACTERS: Final = 32_000
+MAX_METADATA_PAIRS: Final = 16
+MAX_METADATA_KEY: Final = 64
+MAX_METADATA_VALUE: Final = 512
+MAX_REQUEST_ID: Final = 256
+MAX_WEBHOOK_URL: Final = 2048
+_LARGEST_SEED: Final = 99_999
+"""What every upstream takes; Flow from 1. Source: docs/upstream/flow.md, section 8."""
+
+
+class VideoCreation:
+    """Accepts jobs."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalog: Catalog,
+        media: MediaService,
+        outbox: OutboxRelay,
+        clock: Clock,
+        settings: VideoSettings,
+    ) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._media = media
+        self._outbox = outbox
+        self._clock = clock
+        self._settings = settings
+
+    async def create(self, request: video_pb2.CreateVideoRequest) -> str:
+        """Accept a job, or find the one that the same request made before; answers its id.
+
+        Raises InvalidArgument, NotFound (MODEL_NOT_FOUND, MEDIA_NOT_FOUND, VIDEO_NOT_FOUND), FailedPrecondition
+        (VIDEO_NOT_READY), Conflict (IDEMPOTENCY_CONFLICT).
+        """
+        now = self._clock()
+        _check(request, now)
+        digest = request_digest(request)
+        existing = await self._find(request, digest)
+        if existing is not None:
+            return existing
+        plan = self._catalog.plan_video(_facts(request))
+        await self._check_source(request)
+        job = self._new_job(request, plan, digest, now)
+        images = await self._store_images(request, job.video_id)
+        try:
+            async with self._database.transaction() as session:
+                await JobRepository(session).add(job, images)
+                await enqueue_submission(
+                    session,
+                    clock=self._clock,
+                    video_id=job.video_id,
+                    stage=Stage.GENERATE,
+                    provider=plan.options[0].provider,
+                )
+        except IntegrityError:
+            # Another request with this key came in between.
+            existing = await self._find(request, digest)
+            if existing is None:
+                raise
+            return existing
+        self._outbox.wake()
+        log.info("video_accepted", video_id=job.video_id, model_id=job.model_id, kind=job.kind)
+        return job.video_id
+
+    async def _find(self, request: video_pb2.CreateVideoRequest, digest: str) -> str | None:
+        if not request.request_id:
+            return None
+        async with self._database.transaction(read_only=True) as session:
+            job = await JobRepository(session).find_by_request(request.api_key_id, request.request_id)
+        if job is None:
+            return None
+        check_same_request(job, digest)
+        return job.video_id
+
+    async def _check_source(self, request: video_pb2.CreateVideoRequest) -> None:
+        if not request.source_video_id:
+            return
+        async with self._database.transaction(read_only=True) as session:
+            job = await JobRepository(session).get(request.source_video_id, api_key_id=request.api_key_id)
+        if job is None:
+            raise video_not_found(request.source_video_id)
+        source_clip(job)
+
+    async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:
+        rows = [await self._media.store_input(each, api_key_id=request.api_key_id) for each in request.input_images]
+        return [
+            JobInputImageRow(video_id=video_id, position=position, media_id=row.media_id, role=image.role)
+            for position, (row, image) in enumerate(zip(rows, request.input_images, strict=True))
+        ]
+
+    def _new_job(self, request: video_pb2.CreateVideoRequest, plan: VideoPlan, digest: str, now: datetime) -> JobRow:
+        has_deadline = request.HasField("deadline_time")
+        option = plan.options[0]
+        return JobRow(
+            video_id=new_id("video"),
+            api_key_id=request.api_key_id,
+            request_id=request.request_id or None,
+            request_hash=digest,
+            model_id=request.model_id,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            kind=plan.kind,
+            aspect_ratio=plan.aspect_ratio,
+            duration_seconds=plan.duration_seconds,
+            resolution=plan.resolution,
+            upscale_to=plan.upscale_to,
+            seed=request.seed if request.HasField("seed") else 1 + secrets.randbelow(_LARGEST_SEED),
+            source_video_id=request.source_video_id or None,
+            client_metadata=dict(request.metadata),
+            webhook_url=request.webhook_url,
+            typical_duration_seconds=option.typical_duration_seconds,
+            upscale_typical_seconds=option.upscale_typical_seconds,
+            deadline_seconds=plan.deadline_seconds,
+            state=JobState.QUEUED,
+            create_time=now,
+            state_time=now,
+            deadline_time=_deadline_of(request) if has_deadline else now + self._settings.video_queue_timeout,
+            has_client_deadline=has_deadline,
+        )
+
+
+def _facts(request: video_pb2.CreateVideoRequest) -> VideoFacts:
+    return VideoFacts(
+        model_id=request.model_id,
+        roles=tuple(role_of(image.role) for image in request.input_images),
+        aspect_ratio=request.aspect_ratio,
+        size=(request.size.width, request.size.height) if request.HasField("size") else None,
+        duration_seconds=request.duration_seconds,
+        resolution=request.resolution,
+        has_source=bool(request.source_video_id),
+    )
+
+
+def _deadline_of(request: video_pb2.CreateVideoRequest) -> datetime:
+    return request.deadline_time.ToDatetime(tzinfo=UTC)
+
+
+def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
+    wrong: list[FieldViolation] = []
+    if not request.model_id:
+        wrong.append(FieldViolation("model", "A model is required."))
+    if not request.prompt.strip():
+        wrong.append(FieldViolation("prompt", "A prompt is required."))
+    if len(request.prompt) > MAX_PROMPT_CHARACTERS:
+        wrong.append(FieldViolation("prompt", f"The prompt is longer than {MAX_PROMPT_CHARACTERS} characters."))
+    if request.duration_seconds < 0:
+        wrong.append(FieldViolation("seconds", "The length must not be negative."))
+    if len(request.request_id) > MAX_REQUEST_ID:
+        wrong.append(FieldViolation("idempotency_key", f"It is longer than {MAX_REQUEST_ID} characters."))
+    if request.HasField("deadline_time") and _deadline_of(request) <= now + timedelta(seconds=1):
+        wrong.append(FieldViolation("deadline_time", "The deadline is over."))
+    wrong.extend(_metadata_violations(request))
+    wrong.extend(_webhook_violations(request.webhook_url))
+    if not request.api_key_id:
+        wrong.append(FieldViolation("api_key_id", "It is required."))
+    if wrong:
+        raise InvalidArgument(wrong[0].description, violations=wrong)
+
+
+def _metadata_violations(request: video_pb2.CreateVideoRequest) -> list[FieldViolation]:
+    if len(request.metadata) > MAX_METADATA_PAIRS:
+        return [FieldViolation("metadata", f"There are more than {MAX_METADATA_PAIRS} pairs.")]
+    if any(len(key) > MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE for key, value in request.metadata.items()):
+        limits = f"A key has at most {MAX_METADATA_KEY} characters, a value {MAX_METADATA_VALUE}."
+        return [FieldViolation("metadata", limits)]
+    return []
+
+
+def _webhook_violations(url: str) -> list[FieldViolation]:
+    if not url:
+        return []
+    if len(url) > MAX_WEBHOOK_URL or urlsplit(url).scheme not in {"http", "https"}:
+        return [FieldViolation("webhook_url", "It must be an http or https address.")]
+    return []

@@ -1,0 +1,42 @@
+"""How jobs end badly: the final state, the code that OpenAI clients see, and a sentence for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from flow2api_generation_service.videos.states import JobState
+from flow2api_upstream.failures import to_service_error
+from flow2api_upstream.port import FailureClass, UpstreamFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A final state other than completed, with its reason."""
+
+    state: JobState
+    code: str
+    message: str
+
+
+SUBMISSION_UNKNOWN: Final = Ending(
+    JobState.FAILED,
+    "submission_unknown",
+    "The video was handed to the upstream but its answer was lost; it was not handed in again, to avoid a double charge.",
+)
+NO_ACCOUNT: Final = Ending(
+    JobState.FAILED, "no_account_available", "No account of the pool can make this video as the pool is now."
+)
+EXPIRED: Final = Ending(JobState.EXPIRED, "expired", "The video was not ready before its deadline.")
+CANCELLED_UNPAID: Final = Ending(JobState.CANCELLED, "cancelled", "Cancelled before submission; nothing was charged.")
+CANCELLED_PAID: Final = Ending(
+    JobState.CANCELLED, "cancelled", "Cancelled after it was submitted; the upstream may have charged for it."
+)
+
+
+def ending_of_failure(failure: UpstreamFailure, *, paid: bool) -> Ending:
+    """The end of a job that nothing more can be tried for."""
+    if failure.failure_class is FailureClass.CONTENT:
+        return Ending(JobState.FILTERED, "content_policy_violation", failure.message)
+    error = to_service_error(failure, paid=paid)
+    return Ending(JobState.FAILED, error.reason.lower(), error.message)

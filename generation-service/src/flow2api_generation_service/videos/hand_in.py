@@ -1,0 +1,93 @@
+"""Handing one stage to one token: pictures up, the mark, the paid call, with the repeats that are safe on the same
+token."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from flow2api_common.errors import Flow2APIError
+from flow2api_common.logs import get_logger
+from flow2api_generation_service.leasing import LeaseClient
+from flow2api_generation_service.videos.submission import Submissions, Ticket
+from flow2api_upstream.failures import retry_rule
+from flow2api_upstream.port import Account, Provider, SourceImage, UploadedImage, UpstreamFailure, VideoCall
+
+log = get_logger(__name__)
+
+_BACKOFF: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The account to speak for; ``credential_version`` is 0 where it is not known, so that it cannot be refused by
+    name."""
+
+    account: Account
+    credential_version: int
+
+
+class HandIn:
+    """Hands stages in."""
+
+    def __init__(self, *, submissions: Submissions, leases: LeaseClient) -> None:
+        self._submissions = submissions
+        self._leases = leases
+
+    async def run(
+        self,
+        ticket: Ticket,
+        *,
+        provider: Provider,
+        holder: Holder,
+        pictures: Sequence[SourceImage],
+        call_for: Callable[[Account], VideoCall],
+    ) -> None:
+        """Submit this stage and record what the upstream answered.
+
+        Raises AttemptLost before anything was asked, UpstreamFailure when this token is done with.
+        """
+        uploaded: list[UploadedImage] | None = None
+        marked = False
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if uploaded is None:
+                    uploaded = [await provider.upload_image(holder.account, picture) for picture in pictures]
+                if not marked:
+                    await self._submissions.mark(ticket)
+                    marked = True
+                call = replace(call_for(holder.account), images=tuple(uploaded))
+                return await self._submissions.submit(ticket, provider, holder.account, call)
+            except UpstreamFailure as failure:
+                rule = retry_rule(failure)
+                if attempt > rule.same_token_attempts:
+                    raise
+                log.info(
+                    "video_submission_repeated",
+                    video_id=ticket.video_id,
+                    failure=failure.failure_class,
+                    upstream_reason=failure.reason,
+                    attempt=attempt,
+                )
+                if rule.refresh_first:
+                    holder = await self._refreshed(holder, failure)
+                elif rule.upload_again:
+                    uploaded = None
+                else:
+                    await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+    async def _refreshed(self, holder: Holder, failure: UpstreamFailure) -> Holder:
+        if not holder.credential_version:
+            raise failure
+        try:
+            account = await self._leases.credential(holder.account.token_id, holder.credential_version)
+        except Flow2APIError as error:
+            log.info("credential_not_refreshed", token_id=holder.account.token_id, reason=error.reason)
+            raise failure from error
+        return Holder(account, credential_version=0)

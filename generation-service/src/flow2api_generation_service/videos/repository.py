@@ -1,0 +1,105 @@
+"""The queries of video jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
+from flow2api_generation_service.videos.states import JobState
+
+
+class JobRepository:
+    """Reads and writes jobs within one session; never commits. Changes of a job are in `transitions`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, job: JobRow, images: Sequence[JobInputImageRow] = ()) -> None:
+        """Store a new job and its input pictures. Raises sqlalchemy's IntegrityError when the request id is taken."""
+        self._session.add(job)
+        await self._session.flush()
+        self._session.add_all(images)
+        await self._session.flush()
+
+    async def get(self, video_id: str, *, api_key_id: str = "") -> JobRow | None:
+        """The job as it is now; only if it is this key's, unless that is empty."""
+        statement = select(JobRow).where(JobRow.video_id == video_id)
+        if api_key_id:
+            statement = statement.where(JobRow.api_key_id == api_key_id)
+        return await self._session.scalar(statement.execution_options(populate_existing=True))
+
+    async def find_by_request(self, api_key_id: str, request_id: str) -> JobRow | None:
+        """The job that this key made with this idempotency key."""
+        statement = select(JobRow).where(JobRow.api_key_id == api_key_id, JobRow.request_id == request_id)
+        return await self._session.scalar(statement)
+
+    async def input_images(self, video_id: str) -> Sequence[JobInputImageRow]:
+        """The input pictures of a job, in order."""
+        statement = select(JobInputImageRow).where(JobInputImageRow.video_id == video_id)
+        return (await self._session.scalars(statement.order_by(JobInputImageRow.position))).all()
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        after_video_id: str = "",
+        api_key_id: str = "",
+        states: Collection[JobState] = (),
+        oldest_first: bool = False,
+    ) -> Sequence[JobRow]:
+        """Jobs by creation, newest first. Ids are time-ordered, so that the id is the cursor."""
+        statement = select(JobRow).limit(limit)
+        if api_key_id:
+            statement = statement.where(JobRow.api_key_id == api_key_id)
+        if states:
+            statement = statement.where(JobRow.state.in_(states))
+        if after_video_id and oldest_first:
+            statement = statement.where(JobRow.video_id > after_video_id)
+        elif after_video_id:
+            statement = statement.where(JobRow.video_id < after_video_id)
+        order = JobRow.video_id.asc() if oldest_first else JobRow.video_id.desc()
+        return (await self._session.scalars(statement.order_by(order))).all()
+
+    async def queue_positions(self, video_ids: Collection[str]) -> dict[str, int]:
+        """How many queued jobs are before each of these queued jobs."""
+        if not video_ids:
+            return {}
+        earlier = aliased(JobRow)
+        before = (
+            select(func.count())
+            .where(earlier.state == JobState.QUEUED, earlier.video_id < JobRow.video_id)
+            .correlate(JobRow)
+            .scalar_subquery()
+            .label("position")
+        )
+        statement = select(JobRow.video_id, before).where(
+            JobRow.video_id.in_(video_ids), JobRow.state == JobState.QUEUED
+        )
+        return {row.video_id: row.position for row in await self._session.execute(statement)}
+
+    async def past_deadline(self, before: datetime, *, states: Collection[JobState], limit: int) -> Sequence[JobRow]:
+        """Jobs in one of these states whose deadline was before that time, the most overdue first."""
+        statement = select(JobRow).where(JobRow.state.in_(states), JobRow.deadline_time <= before)
+        return (await self._session.scalars(statement.order_by(JobRow.deadline_time).limit(limit))).all()
+
+    async def count_by_state(self) -> dict[JobState, int]:
+        """How many jobs stand where."""
+        rows = await self._session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+        return {JobState(state): count for state, count in rows}
+
+    async def count_completed_since(self, since: datetime) -> int:
+        """Clips made since that time."""
+        statement = select(func.count()).where(JobRow.state == JobState.COMPLETED, JobRow.complete_time >= since)
+        return await self._session.scalar(statement) or 0
+
+    async def delete(self, video_id: str, *, states: Collection[JobState]) -> bool:
+        """Remove a job, if it is in one of these states."""
+        statement = delete(JobRow).where(JobRow.video_id == video_id, JobRow.state.in_(states))
+        result = cast("CursorResult[Any]", await self._session.execute(statement))
+        return result.rowcount == 1

@@ -1,0 +1,169 @@
+"""The one call that costs something: made at most once per attempt, and its answer never lost while this process can
+help it.
+
+The order is what keeps a job from being paid for twice: a mark in the job's row (compare-and-set, so that of two
+workers only one passes), then the call, then operation handle, new state and the message to the poller in one
+transaction. Whoever finds the mark without an operation knows that the upstream may have been asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from flow2api_common.clock import Clock
+from flow2api_common.database import Database
+from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.logs import get_logger
+from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.messages import Following, enqueue_following
+from flow2api_generation_service.videos.outbox import OutboxRelay
+from flow2api_generation_service.videos.states import Stage
+from flow2api_generation_service.videos.transitions import JobTransitions, Submitted
+from flow2api_upstream.port import Account, FailureClass, Provider, UpstreamFailure, VideoCall, VideoSubmission
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+_RECORD_PATIENCE: Final = timedelta(minutes=5)
+_RECORD_PAUSE: Final = timedelta(milliseconds=500)
+_STOP_PATIENCE: Final = timedelta(seconds=8)
+
+
+class AttemptLost(Exception):
+    """Somebody else has the job now, or it was cancelled; the upstream was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What one submission is about: which stage of which job, on which token, and by when it has to be ready."""
+
+    video_id: str
+    model_id: str
+    stage: Stage
+    attempt_id: str
+    provider: str
+    lease: bytes
+    typical_seconds: int
+    has_next_stage: bool
+    deadline_of: Callable[[datetime], datetime]
+
+
+class Submissions:
+    """Hands clips to the upstream and writes down what it answered."""
+
+    def __init__(
+        self, *, database: Database, outbox: OutboxRelay, changes: VideoChanges, clock: Clock, limit: timedelta
+    ) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._changes = changes
+        self._clock = clock
+        self._limit = limit
+
+    async def mark(self, ticket: Ticket) -> None:
+        """Say that the paid call begins now. Raises AttemptLost."""
+        async with self._database.transaction() as session:
+            transitions = JobTransitions(session, clock=self._clock)
+            marked = await transitions.mark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage)
+        if not marked:
+            raise AttemptLost
+
+    async def submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+        """Make the call and record its answer; `mark` must have been passed before.
+
+        Being cancelled does not break it off: it goes on to its end, which the call's own limit bounds. Raises
+        UpstreamFailure when the upstream refused or did not answer.
+        """
+        await _to_its_end(self._submit(ticket, provider, account, call))
+
+    async def _submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+        try:
+            async with asyncio.timeout(self._limit.total_seconds()):
+                submission = await provider.submit_video(account, call)
+        except TimeoutError as error:
+            raise UpstreamFailure(
+                FailureClass.NETWORK,
+                "The upstream did not answer in time.",
+                may_have_been_accepted=True,
+                timed_out=True,
+            ) from error
+        log.info(
+            "video_submitted",
+            video_id=ticket.video_id,
+            stage=ticket.stage.name.lower(),
+            token_id=account.token_id,
+            operation=submission.operation_name,
+        )
+        await self._until_stored(lambda: self._record(ticket, submission))
+        self._outbox.wake()
+        await self._changes.announce(ticket.video_id)
+
+    async def _record(self, ticket: Ticket, submission: VideoSubmission) -> None:
+        now = self._clock()
+        facts = Submitted(
+            operation_handle=submission.operation,
+            operation_name=submission.operation_name,
+            remaining_credits=submission.remaining_credits,
+            submit_time=now,
+            deadline_time=ticket.deadline_of(now),
+        )
+        async with self._database.transaction() as session:
+            transitions = JobTransitions(session, clock=self._clock)
+            if ticket.stage is Stage.GENERATE:
+                recorded = await transitions.submitted(ticket.video_id, ticket.attempt_id, facts)
+            else:
+                recorded = await transitions.upscale_submitted(ticket.video_id, ticket.attempt_id, facts)
+            if not recorded and await transitions.submitted_too_late(ticket.video_id, facts):
+                log.info("video_submitted_too_late", video_id=ticket.video_id)
+            # Followed in any case: the upstream works on it, so that its token is busy and its charge is real.
+            await enqueue_following(
+                session,
+                clock=self._clock,
+                following=Following(
+                    video_id=ticket.video_id,
+                    model_id=ticket.model_id,
+                    stage=ticket.stage,
+                    provider=ticket.provider,
+                    lease=ticket.lease,
+                    operation_handle=facts.operation_handle,
+                    submit_time=now,
+                    deadline_time=facts.deadline_time,
+                    typical_seconds=ticket.typical_seconds,
+                    has_next_stage=ticket.has_next_stage,
+                ),
+                message_id=f"{ticket.video_id}:{ticket.stage.value}:poll",
+            )
+
+    async def _until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
+        # What the upstream has answered is in no other place, so that a database that is away is waited for.
+        give_up = asyncio.get_running_loop().time() + _RECORD_PATIENCE.total_seconds()
+        while True:
+            try:
+                return await write()
+            except DependencyUnavailable as error:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                log.warning("submission_waits_for_database", reason=error.reason)
+                await asyncio.sleep(_RECORD_PAUSE.total_seconds())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run this to its end even when the caller is cancelled, within reason; the cancellation is passed on after it."""
+    task = asyncio.create_task(work, name="video-submission")
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_STOP_PATIENCE.total_seconds())
+        if not task.done():
+            # Its job keeps the mark, so that nobody submits it again.
+            log.warning("video_submission_broken_off")
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+        elif task.exception() is not None:
+            log.warning("video_submission_failed_while_stopping", error=repr(task.exception()))
+        raise

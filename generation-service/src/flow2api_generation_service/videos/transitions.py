@@ -1,0 +1,304 @@
+"""Every change of a job: one SQL statement each, guarded by the state that it expects (compare-and-set).
+
+Each answers whether the job was as expected and is changed now; False means that somebody else was faster, and the
+caller has to look at the job anew. The version rises with every change. Nothing here commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from flow2api_common.clock import Clock
+from flow2api_generation_service.requestlog.models import RequestLogRow
+from flow2api_generation_service.requestlog.repository import RequestLogRepository
+from flow2api_generation_service.videos.endings import Ending
+from flow2api_generation_service.videos.models import JobRow
+from flow2api_generation_service.videos.states import (
+    FINAL_STATES,
+    FOLLOWED_STATES,
+    LIVE_STATES,
+    JobState,
+    Stage,
+    check_transition,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to hand a job to the upstream, and the token that it holds for that."""
+
+    attempt_id: str
+    provider: str
+    upstream_model: str
+    upsampler_model: str | None
+    token_id: int
+    lease: bytes
+    credits: int
+    typical_duration_seconds: int
+    upscale_typical_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What the upstream answered to a submission."""
+
+    operation_handle: str
+    operation_name: str
+    remaining_credits: int | None
+    submit_time: datetime
+    deadline_time: datetime
+
+
+class JobTransitions:
+    """The guarded changes of jobs, within one session."""
+
+    def __init__(self, session: AsyncSession, *, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    async def begin_attempt(self, video_id: str, attempt: Attempt) -> bool:
+        """queued → submitting, owned by this attempt."""
+        return await self._move(
+            video_id,
+            {JobState.QUEUED},
+            JobState.SUBMITTING,
+            attempt_id=attempt.attempt_id,
+            attempt_count=JobRow.attempt_count + 1,
+            submit_started_at=None,
+            provider=attempt.provider,
+            upstream_model=attempt.upstream_model,
+            upsampler_model=attempt.upsampler_model,
+            token_id=attempt.token_id,
+            lease=attempt.lease,
+            credits=attempt.credits,
+            typical_duration_seconds=attempt.typical_duration_seconds,
+            upscale_typical_seconds=attempt.upscale_typical_seconds,
+        )
+
+    async def begin_upscale_attempt(self, video_id: str, attempt_id: str, lease: bytes) -> bool:
+        """Own the second stage, from nobody or from an attempt that has not asked the upstream yet."""
+        return await self._amend(
+            video_id,
+            {JobState.UPSCALING},
+            JobRow.stage == Stage.UPSCALE,
+            JobRow.operation_handle.is_(None),
+            JobRow.submit_started_at.is_(None),
+            attempt_id=attempt_id,
+            lease=lease,
+        )
+
+    async def mark_paid_call(self, video_id: str, attempt_id: str, stage: Stage) -> bool:
+        """Say that the call that costs something begins now. After this the attempt is never repeated by itself."""
+        return await self._amend(
+            video_id,
+            {JobState.SUBMITTING if stage is Stage.GENERATE else JobState.UPSCALING},
+            JobRow.attempt_id == attempt_id,
+            JobRow.submit_started_at.is_(None),
+            submit_started_at=self._clock(),
+        )
+
+    async def give_back(
+        self,
+        video_id: str,
+        attempt_id: str | None,
+        *,
+        tried_token_ids: Collection[int],
+        only_unpaid: bool,
+        refusal: Ending | None = None,
+    ) -> bool:
+        """submitting → queued: nothing was paid for, so that another attempt may follow.
+
+        With ``only_unpaid`` it is refused once the attempt has begun its paid call; without, the caller knows that the
+        upstream refused the call. ``refusal`` is kept to be told should no other attempt work.
+        """
+        guards = [JobRow.attempt_id == attempt_id]
+        if only_unpaid:
+            guards.append(JobRow.submit_started_at.is_(None))
+        return await self._move(
+            video_id,
+            {JobState.SUBMITTING},
+            JobState.QUEUED,
+            *guards,
+            attempt_id=None,
+            submit_started_at=None,
+            lease=None,
+            token_id=None,
+            tried_token_ids=list(tried_token_ids),
+            error_code=refusal.code if refusal else None,
+            error_message=refusal.message if refusal else None,
+        )
+
+    async def submitted(self, video_id: str, attempt_id: str, facts: Submitted) -> bool:
+        """submitting → in_progress: the upstream has the job."""
+        return await self._move(
+            video_id,
+            {JobState.SUBMITTING},
+            JobState.IN_PROGRESS,
+            JobRow.attempt_id == attempt_id,
+            submit_time=facts.submit_time,
+            deadline_time=facts.deadline_time,
+            error_code=None,
+            error_message=None,
+            **_operation_of(facts),
+        )
+
+    async def upscale_submitted(self, video_id: str, attempt_id: str, facts: Submitted) -> bool:
+        """The upstream has the second stage."""
+        return await self._amend(
+            video_id,
+            {JobState.UPSCALING},
+            JobRow.attempt_id == attempt_id,
+            deadline_time=facts.deadline_time,
+            **_operation_of(facts),
+        )
+
+    async def submitted_too_late(self, video_id: str, facts: Submitted) -> bool:
+        """Keep what the upstream answered of a job that has reached a final state meanwhile, e.g. was cancelled."""
+        return await self._amend(
+            video_id,
+            FINAL_STATES,
+            JobRow.operation_handle.is_(None),
+            submit_time=facts.submit_time,
+            **_operation_of(facts),
+        )
+
+    async def raise_progress(self, video_id: str, stage: Stage, progress_percent: int) -> bool:
+        """Move the estimate up, never down."""
+        return await self._amend(
+            video_id,
+            FOLLOWED_STATES,
+            JobRow.stage == stage,
+            JobRow.progress_percent < progress_percent,
+            progress_percent=progress_percent,
+        )
+
+    async def begin_upscaling(self, video_id: str, base_result_handle: str, deadline_time: datetime) -> bool:
+        """in_progress → upscaling: the base clip is ready upstream and shall be enlarged."""
+        return await self._move(
+            video_id,
+            {JobState.IN_PROGRESS},
+            JobState.UPSCALING,
+            JobRow.stage == Stage.GENERATE,
+            stage=Stage.UPSCALE,
+            base_operation_handle=JobRow.operation_handle,
+            base_result_handle=base_result_handle,
+            operation_handle=None,
+            attempt_id=None,
+            submit_started_at=None,
+            deadline_time=deadline_time,
+        )
+
+    async def fall_back_to_base_clip(self, video_id: str, note: str, deadline_time: datetime) -> bool:
+        """Give the enlargement up: from now on events about the base clip count again."""
+        return await self._amend(
+            video_id,
+            {JobState.UPSCALING, JobState.STORING},
+            JobRow.stage == Stage.UPSCALE,
+            stage=Stage.GENERATE,
+            operation_handle=JobRow.base_operation_handle,
+            deadline_time=deadline_time,
+            note=note,
+        )
+
+    async def begin_storing(self, video_id: str, stage: Stage) -> bool:
+        """in_progress or upscaling → storing."""
+        return await self._move(
+            video_id, {JobState.IN_PROGRESS, JobState.UPSCALING}, JobState.STORING, JobRow.stage == stage
+        )
+
+    async def complete(self, video_id: str, stage: Stage, *, media_id: str, result_handle: str) -> bool:
+        """→ completed."""
+        return await self._move(
+            video_id,
+            FOLLOWED_STATES,
+            JobState.COMPLETED,
+            JobRow.stage == stage,
+            media_id=media_id,
+            result_handle=result_handle,
+            progress_percent=100,
+            error_code=None,
+            error_message=None,
+        )
+
+    async def end(
+        self,
+        video_id: str,
+        ending: Ending,
+        *,
+        expected: Collection[JobState] = LIVE_STATES,
+        attempt_id: str | None = None,
+        stage: Stage | None = None,
+        version: int | None = None,
+    ) -> bool:
+        """→ failed, filtered, cancelled or expired, with a reason. The optional guards narrow whose end it may be."""
+        guards: list[ColumnElement[bool]] = []
+        if attempt_id is not None:
+            guards.append(JobRow.attempt_id == attempt_id)
+        if stage is not None:
+            guards.append(JobRow.stage == stage)
+        if version is not None:
+            guards.append(JobRow.version == version)
+        return await self._move(
+            video_id, expected, ending.state, *guards, error_code=ending.code, error_message=ending.message
+        )
+
+    async def _move(
+        self,
+        video_id: str,
+        expected: Collection[JobState],
+        target: JobState,
+        *guards: ColumnElement[bool],
+        **values: Any,
+    ) -> bool:
+        check_transition(expected, target)
+        now = self._clock()
+        values |= {"state": target, "state_time": now}
+        if target not in FINAL_STATES:
+            return await self._amend(video_id, expected, *guards, **values)
+        if not await self._amend(video_id, expected, *guards, complete_time=now, **values):
+            return False
+        await self._write_log(video_id)
+        return True
+
+    async def _write_log(self, video_id: str) -> None:
+        job = await self._session.get_one(JobRow, video_id, populate_existing=True)
+        ended = job.complete_time or self._clock()
+        await RequestLogRepository(self._session).add(
+            RequestLogRow(
+                generation_id=video_id,
+                operation="video",
+                model_id=job.model_id,
+                api_key_id=job.api_key_id,
+                token_id=job.token_id,
+                outcome="ok" if job.state == JobState.COMPLETED else (job.error_code or job.state).upper(),
+                duration_ms=(ended - job.create_time) // timedelta(milliseconds=1),
+                output_count=1 if job.state == JobState.COMPLETED else 0,
+                create_time=ended,
+            )
+        )
+
+    async def _amend(
+        self, video_id: str, expected: Collection[JobState], *guards: ColumnElement[bool], **values: Any
+    ) -> bool:
+        statement = (
+            update(JobRow)
+            .where(JobRow.video_id == video_id, JobRow.state.in_(expected), *guards)
+            .values(version=JobRow.version + 1, **values)
+            .execution_options(synchronize_session=False)
+        )
+        result = cast("CursorResult[Any]", await self._session.execute(statement))
+        return result.rowcount == 1
+
+
+def _operation_of(facts: Submitted) -> dict[str, Any]:
+    return {
+        "operation_handle": facts.operation_handle,
+        "operation_name": facts.operation_name,
+        "remaining_credits": facts.remaining_credits,
+    }

@@ -1,0 +1,138 @@
+"""One round with the operations of one token: look, keep their leases, and carry out what the answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from flow2api_common.clock import Clock
+from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound
+from flow2api_common.logs import get_logger
+from flow2api_common.request_context import incoming_request
+from flow2api_poller_service.clip_store import ClipStore
+from flow2api_poller_service.group_look import GroupLooks
+from flow2api_poller_service.look import Look
+from flow2api_poller_service.mp4 import NotAClip
+from flow2api_poller_service.pool import TokenPool, success
+from flow2api_poller_service.reports import Reports
+from flow2api_poller_service.settings import FollowSettings
+from flow2api_poller_service.verdicts import End, Ready, Verdict, Wait, account_removed, not_stored
+from flow2api_upstream.port import MediaHandle, Provider, UpstreamFailure
+
+log = get_logger(__name__)
+
+
+class Following:
+    """Follows operations. Everything that it does may be done again by another poller after a crash."""
+
+    def __init__(
+        self,
+        *,
+        looks: GroupLooks,
+        clips: ClipStore,
+        pool: TokenPool,
+        reports: Reports,
+        clock: Clock,
+        settings: FollowSettings,
+    ) -> None:
+        self._looks = looks
+        self._clips = clips
+        self._pool = pool
+        self._reports = reports
+        self._clock = clock
+        self._settings = settings
+
+    async def look(self, provider: Provider, looks: Sequence[Look]) -> list[tuple[Look, MediaHandle]]:
+        """Look at operations of one token and settle their messages; answers the finished clips, which are not settled.
+
+        Raises DependencyUnavailable when NATS is away; what is unsettled then comes again.
+        """
+        verdicts = await self._looks.look(provider, looks)
+        await self._keep_leases(looks, verdicts)
+        ready: list[tuple[Look, MediaHandle]] = []
+        for look, verdict in zip(looks, verdicts, strict=True):
+            if isinstance(verdict, Ready) and not look.message.has_next_stage:
+                ready.append((look, verdict.media))
+                continue
+            with incoming_request(look.delivery.headers):
+                await self._settle(look, verdict)
+        return ready
+
+    async def _settle(self, look: Look, verdict: Verdict) -> None:
+        match verdict:
+            case Wait():
+                await self._wait(look, verdict)
+            case End():
+                await self.end(look, verdict)
+            case Ready(media):
+                await self._reports.stage_done(look, media)
+                log.info("video_stage_done", video_id=look.message.video_id, stage=look.message.stage)
+                await look.delivery.ack()
+
+    async def store(self, provider: Provider, look: Look, media: MediaHandle) -> None:
+        """Bring a finished clip into the store and settle its message. Raises DependencyUnavailable when NATS is
+        away."""
+        await self._reports.storing(look)
+        try:
+            stored = await self._clips.store(provider, look, media)
+        except InvalidArgument as error:
+            await self.end(look, not_stored(error.message))
+        except NotFound:
+            await self.end(look, account_removed())
+        except UpstreamFailure as failure:
+            log.info("clip_not_fetched", video_id=look.message.video_id, failure=failure.failure_class)
+            await self._store_later(look, failure.message)
+        except NotAClip as error:
+            log.warning("clip_not_whole", video_id=look.message.video_id, error=str(error))
+            await self._store_later(look, str(error))
+        except Flow2APIError as error:
+            log.warning("clip_not_stored", video_id=look.message.video_id, reason=error.reason)
+            await self._store_later(look, "The media store or the account was not to be reached.")
+        else:
+            await self._reports.stored(look, stored)
+            log.info("video_stored", video_id=look.message.video_id, size_bytes=stored.size_bytes)
+            await self._pool.release(look.message.lease, success())
+            await look.delivery.ack()
+
+    async def end(self, look: Look, end: End) -> None:
+        """Report a bad end, give the lease back, settle the message."""
+        log.info(
+            "video_not_made", video_id=look.message.video_id, code=end.failed.code, reason=end.outcome.upstream_reason
+        )
+        await self._reports.failed(look, end.failed)
+        await self._pool.release(look.message.lease, end.outcome)
+        await look.delivery.ack()
+
+    async def _keep_leases(self, looks: Sequence[Look], verdicts: Sequence[Verdict]) -> None:
+        kept = [
+            look.message.lease for look, verdict in zip(looks, verdicts, strict=True) if not isinstance(verdict, End)
+        ]
+        if not kept:
+            return
+        longest = max((verdict.delay for verdict in verdicts if isinstance(verdict, Wait)), default=timedelta(0))
+        if any(isinstance(verdict, Ready) for verdict in verdicts):
+            longest = max(longest, self._settings.poller_store_patience)
+        await self._pool.renew(kept, longest + self._settings.poller_lease_margin)
+
+    async def _wait(self, look: Look, wait: Wait) -> None:
+        if wait.progress is not None:
+            await self._reports.progressed(look, wait.progress)
+        if replace(wait.carried, not_before=None) == replace(look.carried, not_before=None):
+            await look.delivery.nak(wait.delay)
+            return
+        await self._reports.succeed(look, replace(wait.carried, not_before=self._clock() + wait.delay))
+        await look.delivery.ack()
+
+    async def _store_later(self, look: Look, message: str) -> None:
+        now = self._clock()
+        retry = self._settings.poller_store_retry
+        if look.carried.store_until is None:
+            # The deadline was for the upstream, and it has kept it.
+            until = now + self._settings.poller_store_patience
+            await self._reports.succeed(look, replace(look.carried, store_until=until, not_before=now + retry))
+            await look.delivery.ack()
+        elif now >= look.carried.store_until:
+            await self.end(look, not_stored(message))
+        else:
+            await look.delivery.nak(retry)

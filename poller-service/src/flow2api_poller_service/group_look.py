@@ -1,0 +1,90 @@
+"""Looks at many operations of one token in one upstream call, and says what each answer means."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from flow2api_common.clock import Clock
+from flow2api_common.errors import DependencyUnavailable, Flow2APIError, NotFound
+from flow2api_common.logs import get_logger
+from flow2api_poller_service.look import Look
+from flow2api_poller_service.pool import TokenPool
+from flow2api_poller_service.schedule import next_delay, slowed_delay
+from flow2api_poller_service.verdicts import Verdict, account_removed, judge, unanswered
+from flow2api_upstream.port import FailureClass, OperationHandle, OperationStatus, Provider, UpstreamFailure
+
+log = get_logger(__name__)
+
+_MAX_SLOWED: Final = 10_000
+
+
+class GroupLooks:
+    """Asks the upstream. What it remembers of a token's failures only paces it: losing that loses nothing."""
+
+    def __init__(self, *, pool: TokenPool, clock: Clock, fixed_delay: timedelta | None) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._fixed_delay = fixed_delay
+        self._failures: OrderedDict[int, int] = OrderedDict()
+
+    async def look(self, provider: Provider, looks: Sequence[Look]) -> list[Verdict]:
+        """A verdict for each operation, in order. All are of one token. Raises nothing but cancellation."""
+        token_id = looks[0].token_id
+        try:
+            statuses = await self._ask(provider, token_id, [look.operation for look in looks])
+        except NotFound:
+            return [account_removed() for _ in looks]
+        except UpstreamFailure as failure:
+            log.warning(
+                "status_not_answered",
+                token_id=token_id,
+                operation_count=len(looks),
+                failure=failure.failure_class,
+                upstream_reason=failure.reason,
+            )
+            return self._unanswered(token_id, looks, failure.retry_after)
+        except Flow2APIError as error:
+            log.warning("status_not_asked", token_id=token_id, operation_count=len(looks), reason=error.reason)
+            is_short = isinstance(error, DependencyUnavailable)
+            return self._unanswered(token_id, looks, error.retry_after if is_short else None)
+        self._failures.pop(token_id, None)
+        now = self._clock()
+        return [
+            judge(
+                look,
+                statuses[look.operation],
+                now=now,
+                delay=next_delay(
+                    now=now,
+                    submit_time=look.submit_time,
+                    usual=look.usual,
+                    token_id=token_id,
+                    fixed=self._fixed_delay,
+                ),
+            )
+            for look in looks
+        ]
+
+    async def _ask(
+        self, provider: Provider, token_id: int, operations: Sequence[OperationHandle]
+    ) -> Mapping[OperationHandle, OperationStatus]:
+        credential = await self._pool.credential(token_id)
+        try:
+            return await provider.check_videos(credential.account, operations)
+        except UpstreamFailure as failure:
+            if failure.failure_class is not FailureClass.AUTH:
+                raise
+        credential = await self._pool.credential(token_id, rejected_version=credential.version)
+        return await provider.check_videos(credential.account, operations)
+
+    def _unanswered(self, token_id: int, looks: Sequence[Look], asked_for: timedelta | None) -> list[Verdict]:
+        failures = self._failures.pop(token_id, 0)
+        self._failures[token_id] = failures + 1
+        if len(self._failures) > _MAX_SLOWED:
+            self._failures.popitem(last=False)
+        delay = slowed_delay(attempt=failures, asked_for=asked_for, fixed=self._fixed_delay)
+        now = self._clock()
+        return [unanswered(look, now=now, delay=delay) for look in looks]

@@ -1,0 +1,148 @@
+"""The token pool as the poller needs it: credentials, many renewals in one call, releases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from types import MappingProxyType
+from typing import Final
+
+import grpc
+
+from flow2api_common.errors import Flow2APIError
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_common.logs import get_logger
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+from flow2api_upstream.port import Account, AccountTier, FailureClass, UpstreamFailure
+
+log = get_logger(__name__)
+
+_CALL_TIMEOUT: Final = timedelta(seconds=15)
+_CREDENTIAL_TIMEOUT: Final = timedelta(seconds=45)
+_SHORTEST_LEASE: Final = timedelta(seconds=1)
+_LONGEST_LEASE: Final = timedelta(hours=1)
+_MAX_REASON: Final = 200
+_MAX_CACHED: Final = 10_000
+_RELEASE_ATTEMPTS: Final = 3
+
+_OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType(
+    {
+        FailureClass.CONTENT: token_pb2.OUTCOME_CONTENT_REJECTED,
+        FailureClass.BAD_INPUT: token_pb2.OUTCOME_BAD_INPUT,
+        FailureClass.AUTH: token_pb2.OUTCOME_AUTH_REJECTED,
+        FailureClass.THROTTLED: token_pb2.OUTCOME_RATE_LIMITED,
+        FailureClass.QUOTA_MODEL: token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED,
+        FailureClass.QUOTA_ACCOUNT: token_pb2.OUTCOME_ACCOUNT_QUOTA_EXHAUSTED,
+        FailureClass.CREDITS: token_pb2.OUTCOME_CREDITS_EXHAUSTED,
+        FailureClass.TIER: token_pb2.OUTCOME_TIER_DENIED,
+        FailureClass.VERIFICATION: token_pb2.OUTCOME_VERIFICATION_REQUIRED,
+        FailureClass.FORBIDDEN: token_pb2.OUTCOME_FORBIDDEN,
+        FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
+        # A file that is gone says nothing about the account.
+        FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
+        FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
+        FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """In whose name to ask; ``version`` names the bearer when it has been refused."""
+
+    account: Account
+    version: int
+
+
+class TokenPool:
+    """The part of the token service that the poller needs. Raises Flow2APIError, rebuilt from what the service said."""
+
+    def __init__(
+        self, channel: grpc.aio.Channel, *, credential_ttl: timedelta, now: Callable[[], float] = monotonic
+    ) -> None:
+        self._stub = token_service_pb2_grpc.TokenServiceStub(channel)
+        self._ttl_seconds = credential_ttl.total_seconds()
+        self._now = now
+        # Credentials are kept for moments and only to save calls: losing them loses nothing.
+        self._cached: OrderedDict[int, tuple[float, Credential]] = OrderedDict()
+
+    async def credential(self, token_id: int, *, rejected_version: int = 0) -> Credential:
+        """The credential of a token; refreshed first when the upstream has just refused that version of it.
+
+        Raises FailedPrecondition when its session is dead, NotFound when the token is gone, DependencyUnavailable.
+        """
+        cached = self._cached.get(token_id)
+        if cached is not None and not rejected_version and self._now() < cached[0]:
+            return cached[1]
+        self._cached.pop(token_id, None)
+        request = token_service_pb2.GetCredentialRequest(token_id=token_id, rejected_version=rejected_version)
+        with rpc_errors("token"):
+            answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
+        credential = Credential(_account_of(answer.credential), answer.credential.version)
+        self._cached[token_id] = (self._now() + self._ttl_seconds, credential)
+        if len(self._cached) > _MAX_CACHED:
+            self._cached.popitem(last=False)
+        return credential
+
+    async def renew(self, leases: Sequence[token_pb2.Lease], duration: timedelta) -> None:
+        """Keep leases alive, all in one call.
+
+        Never fails: a lease that is lost or cannot be renewed now changes nothing about its operation, which the
+        upstream works on anyway.
+        """
+        request = token_service_pb2.RenewLeasesRequest(leases=leases)
+        request.lease_duration.FromTimedelta(min(max(duration, _SHORTEST_LEASE), _LONGEST_LEASE))
+        try:
+            with rpc_errors("token"):
+                answer = await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
+        except Flow2APIError as error:
+            log.warning("leases_not_renewed", lease_count=len(leases), reason=error.reason)
+            return
+        lost = sum(not renewal.renewed for renewal in answer.renewals)
+        if lost:
+            log.warning("leases_lost", lease_count=len(leases), lost_count=lost)
+
+    async def release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> None:
+        """End a lease and tell how it went. Never fails: after some tries the lease is left to run out by itself."""
+        request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)
+        for attempt in range(1, _RELEASE_ATTEMPTS + 1):
+            try:
+                with rpc_errors("token"):
+                    await self._stub.ReleaseLease(request, timeout=_CALL_TIMEOUT.total_seconds())
+            except Flow2APIError as error:
+                log.warning("lease_not_released", lease_id=lease.lease_id, reason=error.reason, attempt=attempt)
+                if attempt < _RELEASE_ATTEMPTS:
+                    await asyncio.sleep(attempt)
+            else:
+                return
+
+
+def outcome_of(failure: UpstreamFailure) -> token_pb2.LeaseOutcome:
+    """What the pool learns from a failure."""
+    outcome = token_pb2.LeaseOutcome(
+        outcome=_OUTCOMES[failure.failure_class], upstream_reason=failure.reason[:_MAX_REASON]
+    )
+    if failure.retry_after is not None:
+        outcome.retry_delay.FromTimedelta(failure.retry_after)
+    return outcome
+
+
+def success() -> token_pb2.LeaseOutcome:
+    """What the pool learns from a clip."""
+    return token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_OK, output_count=1)
+
+
+def _account_of(credential: token_pb2.Credential) -> Account:
+    return Account(
+        token_id=credential.token_id,
+        bearer=credential.bearer,
+        session_token=credential.session_token,
+        project_id=credential.project_id,
+        location=credential.location,
+        tier=AccountTier(credential.tier),
+        proxy_url=credential.proxy_url,
+    )

@@ -1,0 +1,61 @@
+"""The settings of the poller."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from flow2api_common.settings import (
+    BaseServiceSettings,
+    MediaSettings,
+    NatsSettings,
+    ServiceAuthSettings,
+    TokenClientSettings,
+)
+from flow2api_upstream.settings import UpstreamSettings
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+Duration = Annotated[timedelta, AfterValidator(_positive)]
+
+
+class FollowSettings(BaseServiceSettings):
+    """How submitted videos are followed. Durations are seconds, or ISO 8601 such as ``PT5M``."""
+
+    video_poll_interval: float | None = Field(default=None, gt=0)
+    """Fixed delay before every look, in seconds; unset: chosen by how long the model usually takes."""
+    poller_max_in_flight: int = Field(default=2000, ge=1)
+    """Messages in hand at the same time; the others wait on JetStream."""
+    poller_batch: int = Field(default=256, ge=1, le=1000)
+    """Messages that are taken, and leases that are renewed, in one go."""
+    poller_linger: timedelta = timedelta(milliseconds=200)
+    """How long due messages are collected, so that one call asks about many."""
+    poller_check_concurrency: int = Field(default=64, ge=1)
+    """Status calls at the same time."""
+    poller_store_concurrency: int = Field(default=8, ge=1)
+    """Clips that are stored at the same time."""
+    poller_ack_wait: Duration = timedelta(seconds=30)
+    """After this JetStream gives the message of a dead poller to another one."""
+    poller_credential_ttl: timedelta = timedelta(seconds=30)
+    """How long a credential is used before it is asked for again."""
+    poller_lease_margin: Duration = timedelta(seconds=90)
+    """How much longer than until the next look a lease lives, so that a restart does not lose it."""
+    poller_store_patience: Duration = timedelta(minutes=5)
+    """How long a finished clip that cannot be fetched is asked for again."""
+    poller_store_retry: Duration = timedelta(seconds=5)
+    """Pause before it is."""
+    video_max_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1024)
+    """Largest clip that is stored."""
+
+
+class PollerServiceSettings(
+    FollowSettings, ServiceAuthSettings, TokenClientSettings, NatsSettings, MediaSettings, UpstreamSettings
+):
+    """Everything."""

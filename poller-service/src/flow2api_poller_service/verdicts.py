@@ -1,0 +1,109 @@
+"""What one look at one operation means: wait, go on to the next stage, store the clip, or end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from flow2api_poller_service.carry import Carried
+from flow2api_poller_service.look import Look
+from flow2api_poller_service.pool import outcome_of
+from flow2api_proto.events.v1 import video_events_pb2
+from flow2api_proto.tokens.v1 import token_pb2
+from flow2api_upstream.failures import to_service_error
+from flow2api_upstream.port import FailureClass, MediaHandle, OperationState, OperationStatus, UpstreamFailure
+
+MISSING_LIMIT: Final = 3
+"""Source: docs/upstream/flow.md, section 9: missing from one answer is no failure, three times in a row is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again after ``delay``. ``carried`` is what has to be remembered until then."""
+
+    delay: timedelta
+    carried: Carried
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The clip is there upstream."""
+
+    media: MediaHandle
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """It ended badly."""
+
+    failed: video_events_pb2.VideoFailed
+    outcome: token_pb2.LeaseOutcome
+
+
+Verdict: TypeAlias = Wait | Ready | End
+
+
+def judge(look: Look, status: OperationStatus, *, now: datetime, delay: timedelta) -> Verdict:
+    """What the answer of the upstream means; ``delay`` is the pause before another look."""
+    if status.state is OperationState.SUCCEEDED and status.media is not None:
+        return Ready(status.media)
+    if status.state is OperationState.FAILED and status.failure is not None:
+        return ended_by(status.failure)
+    if now >= look.deadline_time:
+        return expired()
+    if status.state is not OperationState.MISSING:
+        return Wait(delay, replace(look.carried, missing_count=0), progress=status.progress)
+    missing_count = look.carried.missing_count + 1
+    if missing_count >= MISSING_LIMIT:
+        return ended_by(
+            UpstreamFailure(FailureClass.UPSTREAM, "The upstream does not know the video any more.", reason="missing")
+        )
+    return Wait(delay, replace(look.carried, missing_count=missing_count))
+
+
+def unanswered(look: Look, *, now: datetime, delay: timedelta) -> Verdict:
+    """The upstream could not be asked: no failure of the job, before its deadline."""
+    return expired() if now >= look.deadline_time else Wait(delay, look.carried)
+
+
+def ended_by(failure: UpstreamFailure) -> End:
+    """The upstream says that it failed. It charges nothing then (docs/upstream/flow.md, section 4)."""
+    if failure.failure_class is FailureClass.CONTENT:
+        kind, code = video_events_pb2.VIDEO_FAILURE_KIND_FILTERED, "content_policy_violation"
+    else:
+        kind = video_events_pb2.VIDEO_FAILURE_KIND_FAILED
+        code = to_service_error(failure, paid=True).reason.lower()
+    failed = video_events_pb2.VideoFailed(kind=kind, code=code, message=failure.message, refunded=True)
+    return End(failed, outcome_of(failure))
+
+
+def expired() -> End:
+    """It was not ready before its deadline. Whether it was charged is not known."""
+    failed = video_events_pb2.VideoFailed(
+        kind=video_events_pb2.VIDEO_FAILURE_KIND_EXPIRED,
+        code="expired",
+        message="The video was not ready before its deadline.",
+    )
+    return End(failed, token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="expired"))
+
+
+def account_removed() -> End:
+    """Nobody can ask any more: the token has been deleted."""
+    failed = video_events_pb2.VideoFailed(
+        kind=video_events_pb2.VIDEO_FAILURE_KIND_FAILED,
+        code="account_removed",
+        message="The account that made this video was removed before it was ready.",
+    )
+    return End(failed, token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UNUSED, upstream_reason="account_removed"))
+
+
+def not_stored(message: str) -> End:
+    """The clip was made and charged, but could not be fetched."""
+    failed = video_events_pb2.VideoFailed(
+        kind=video_events_pb2.VIDEO_FAILURE_KIND_FAILED,
+        code="media_not_stored",
+        message=f"The video was made but could not be fetched. {message}",
+    )
+    return End(failed, token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="not_stored"))

@@ -6,19 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from flow2api_common.errors import DependencyUnavailable, InternalError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import (
     BusyLoadingError,
-    ConnectionError as RedisConnectionError,
     ReadOnlyError,
     RedisError,
-    TimeoutError as RedisTimeoutError,
     TryAgainError,
 )
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
 
+from flow2api_common.errors import DependencyUnavailable, InternalError
 from flow2api_token_service.settings import RedisSettings
 
 KEY_PREFIX = "{flow2api}"

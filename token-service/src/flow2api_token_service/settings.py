@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
+from pydantic import AfterValidator, Field, SecretStr
+
 from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
@@ -13,7 +15,6 @@ from flow2api_common.settings import (
     TokenClientSettings,
 )
 from flow2api_upstream.settings import UpstreamSettings
-from pydantic import AfterValidator, Field, SecretStr
 
 MIN_PASSWORD_LENGTH = 8
 MIN_API_KEY_LENGTH = 16

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flow2api_common.errors import DependencyUnavailable
 from redis.asyncio import Redis
 
+from flow2api_common.errors import DependencyUnavailable
 from flow2api_token_service.leases.records import (
     Candidate,
     LeaseKind,
@@ -60,6 +60,7 @@ class PoolIndex:
         self._claim = PoolScript(redis, "claim")
         self._unclaim = PoolScript(redis, "unclaim")
         self._release = PoolScript(redis, "release")
+        self._give_back = PoolScript(redis, "give_back")
         self._sweep = PoolScript(redis, "sweep")
         self._put_tokens = PoolScript(redis, "put_tokens")
         self._remove_tokens = PoolScript(redis, "remove_tokens")
@@ -129,6 +130,7 @@ class PoolIndex:
             lease_id=lease.lease_id,
             token=str(lease.token_id),
             kind=lease.kind,
+            model=lease.upstream_model,
             nonce=nonce,
             keep_ms=_milliseconds(_OUTCOME_MEMORY),
             verdict=verdict,
@@ -136,6 +138,10 @@ class PoolIndex:
             credits=-1 if remaining_credits is None else remaining_credits,
         )
         return Released(was_live=answer["was_live"], is_first=answer["first"], is_sick=answer["sick"])
+
+    async def give_back(self, lease_id: str, *, attempt: str) -> None:
+        """End a lease that nobody got, unless a repeat of the call has it by now. ``attempt``: the call's lease id."""
+        await self._give_back(lease_id=lease_id, attempt=attempt)
 
     async def sweep(self) -> int:
         """End some leases past their deadline and wake some tokens; gives how many, to be called until 0."""
@@ -183,7 +189,7 @@ class PoolIndex:
         """Set how many generations API keys may have in flight, -1 for unlimited."""
         if limits:
             with redis_errors():
-                await self._redis.hset(_KEY_LIMITS_KEY, mapping=dict(limits))
+                await self._redis.hset(_KEY_LIMITS_KEY, mapping={key: str(limit) for key, limit in limits.items()})
 
     async def is_built(self) -> bool:
         """Whether the index is complete."""

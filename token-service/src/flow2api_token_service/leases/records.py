@@ -87,6 +87,18 @@ class Refusal:
     retry_after: timedelta = timedelta(0)
 
 
+class IndexState(StrEnum):
+    """What the index has to know of a token's state: what brings it back."""
+
+    ACTIVE = "active"
+    RESTING = "resting"
+    """Time does, at ``state_until``."""
+    WATCHED = "watched"
+    """A look upstream does."""
+    OFF = "off"
+    """A person does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolEntry:
     """A token as the index has it. A limit is 0 where the kind is off and -1 where it is unlimited."""
@@ -96,7 +108,7 @@ class PoolEntry:
     tier: int
     credits: int | None
     revision: int
-    state: str
+    state: IndexState
     state_until: datetime | None
     image_limit: int
     video_limit: int
@@ -107,7 +119,7 @@ class PoolEntry:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What a release found. ``is_sick``: the token has errors or rests that a success ends."""
+    """What a release found. ``is_sick``: the token remembers something that a success ends."""
 
     was_live: bool
     is_first: bool

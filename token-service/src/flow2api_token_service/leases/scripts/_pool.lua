@@ -8,6 +8,7 @@
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
+--                            state: active | resting (until a time) | watched (until a look upstream) | off (until a person)
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
 --   P:able:<provider>:K:<tier>  set of the tokens that can be taken now or after waiting
 --   P:wakeups                sorted set of token ids by the time at which they leave their state by themselves
@@ -16,7 +17,7 @@
 --   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
 --   P:keylimits              hash: API key id -> generations in flight allowed
 --   P:deadlines:K            sorted set of all lease ids by deadline
---   P:lease:<lease id>       hash: token kind key model request candidate
+--   P:lease:<lease id>       hash: token kind key model request candidate attempt
 --   P:request:<request id>   lease id, while the lease lives
 --   P:done:<lease id>        who released it; kept for an hour, so that an outcome counts once
 --   P:stats:<id>             hash of counters that are not yet in SQL;  P:stats:dirty  set of those token ids
@@ -75,13 +76,12 @@ local function is_awake(token)
   if token.state == 'active' then
     return true
   end
-  return (token.state == 'cooling' or token.state == 'parked') and token.until_ms > 0 and token.until_ms <= now
+  return token.state == 'resting' and token.until_ms <= now
 end
 
 -- Whether waiting for the token makes sense: it is awake, or will be without a person doing something.
 local function may_wake(token)
-  return token.state == 'active' or token.state == 'cooling' or token.state == 'suspect'
-    or (token.state == 'parked' and token.until_ms > 0)
+  return token.state ~= 'off'
 end
 
 local function score(token, kind, live)
@@ -173,7 +173,7 @@ local function enter_lease(lease, token, deadline)
   redis.call('ZADD', live_key(token.id, lease.kind), deadline, lease.id)
   redis.call('ZADD', P .. ':deadlines:' .. lease.kind, deadline, lease.id)
   redis.call('HSET', P .. ':lease:' .. lease.id, 'token', token.id, 'kind', lease.kind, 'key', lease.key,
-    'model', lease.model, 'request', lease.request, 'candidate', lease.candidate)
+    'model', lease.model, 'request', lease.request, 'candidate', lease.candidate, 'attempt', lease.attempt)
   if lease.key ~= '' then
     redis.call('ZADD', P .. ':keylive:' .. lease.key, deadline, lease.id)
   end

@@ -1,6 +1,6 @@
 -- Chooses a token for the first candidate that has one free, and takes a lease on it.
 --
--- args: lease_id, request_id, kind, key, duration_ms, excluded = [token id], default_retry_ms,
+-- args: lease_id (also the name of this attempt), request_id, kind, key, duration_ms, excluded = [token id], default_retry_ms,
 --       candidates = [{provider, model, min_tier, credits, affinity}]   (affinity '' for none)
 -- answer: {status = 'leased', lease_id, token_id, model, candidate, deadline_ms, revision}
 --         {status = 'busy', retry_ms} | {status = 'key_busy', retry_ms} | {status = 'never'} | {status = 'unbuilt'}
@@ -140,6 +140,8 @@ local function answer_repeated()
   if not deadline or tonumber(deadline) <= now then
     return nil
   end
+  -- The lease is this caller's now: the one who asked before must not give it back any more (give_back.lua).
+  redis.call('HSET', P .. ':lease:' .. lease_id, 'attempt', args.lease_id)
   return answer_lease(lease_id, row[1], row[2], row[3], tonumber(deadline))
 end
 
@@ -153,7 +155,7 @@ local function take(token_id, index, candidate)
   redis.call('HSET', P .. ':token:' .. token_id, 'used', token.used)
   local deadline = now + args.duration_ms
   enter_lease({id = args.lease_id, kind = args.kind, key = args.key, model = candidate.model,
-    request = args.request_id, candidate = index - 1}, token, deadline)
+    request = args.request_id, candidate = index - 1, attempt = args.lease_id}, token, deadline)
   redis.call('SET', P .. ':request:' .. args.request_id, args.lease_id, 'PX', args.duration_ms)
   count_stat(token_id, 'uses', 1)
   redis.call('HSET', P .. ':stats:' .. token_id, 'last_use', now)

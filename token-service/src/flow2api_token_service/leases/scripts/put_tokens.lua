@@ -12,18 +12,17 @@ local function withdraw(token)
   redis.call('ZREM', P .. ':wakeups', token.id)
 end
 
+-- Rests that are over are kept for a while: release.lua sees by them that a success ends something.
 local function put_rests(new)
   local key = P .. ':cool:' .. new.id
   redis.call('DEL', key)
   local last = 0
   for _, rest in ipairs(new.rests) do
-    if rest[2] > now then
-      redis.call('ZADD', key, rest[2], rest[1])
-      last = math.max(last, rest[2])
-    end
+    redis.call('ZADD', key, rest[2], rest[1])
+    last = math.max(last, rest[2])
   end
   if last > 0 then
-    redis.call('PEXPIREAT', key, last)
+    redis.call('PEXPIREAT', key, last + 86400000)
   end
 end
 
@@ -49,7 +48,7 @@ local function put(new)
       redis.call('SADD', able_key(token.provider, kind, token.tier), token.id)
     end
   end
-  if token.until_ms > now and (token.state == 'cooling' or token.state == 'parked') then
+  if token.state == 'resting' and token.until_ms > now then
     redis.call('ZADD', P .. ':wakeups', token.until_ms, token.id)
   end
 end

@@ -1,7 +1,7 @@
 -- Ends a lease and counts its outcome, each once.
 --
--- args: lease_id, token, kind, nonce, keep_ms, verdict = 'ok' | 'error' | 'neutral', outputs, credits (-1: not told)
--- answer: {was_live, first, sick}   sick: the token has errors or rests that a success ends
+-- args: lease_id, token, kind, model, nonce, keep_ms, verdict = 'ok' | 'error' | 'neutral', outputs, credits (-1: not told)
+-- answer: {was_live, first, sick}   sick: the token remembers errors, or a rest for the model, that a success ends
 
 local set = redis.call('SET', P .. ':done:' .. args.lease_id, args.nonce, 'NX', 'PX', args.keep_ms)
 local first = set and true or redis.call('GET', P .. ':done:' .. args.lease_id) == args.nonce
@@ -36,4 +36,6 @@ if first and token then
     redis.call('SADD', P .. ':stats:dirty', args.token)
   end
 end
-return cjson.encode({was_live = was_live, first = first, sick = token ~= nil and token.sick})
+local rest_end = redis.call('ZSCORE', P .. ':cool:' .. args.token, args.model)
+local had_rest = rest_end and tonumber(rest_end) <= now or false
+return cjson.encode({was_live = was_live, first = first, sick = token ~= nil and (token.sick or had_rest)})

@@ -39,6 +39,7 @@ local function renew(lease)
   end
   lease.request = ''
   lease.candidate = 0
+  lease.attempt = ''
   enter_lease(lease, token, deadline)
   return true
 end

@@ -1,0 +1,41 @@
+"""Passwords of administrators: argon2id, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+_CONCURRENCY = 2
+"""Hashes at the same time: each takes 64 MiB and a core for some tens of milliseconds."""
+
+
+class Passwords:
+    """Hashes and checks passwords. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
+        self._nobody: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """The hash to store."""
+        async with self._slots:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is right. Without a hash (no such administrator) it takes as long, and is not."""
+        if password_hash is None:
+            if self._nobody is None:
+                self._nobody = await self.hash("")
+            await self._verify(self._nobody, f"{password}!")
+            return False
+        return await self._verify(password_hash, password)
+
+    async def _verify(self, password_hash: str, password: str) -> bool:
+        async with self._slots:
+            try:
+                return await asyncio.to_thread(self._hasher.verify, password_hash, password)
+            except (VerificationError, InvalidHashError):
+                return False

@@ -1,0 +1,123 @@
+"""The thin gRPC edge of API keys and administrators: translate, delegate, translate."""
+# ruff: noqa: N802 - methods have the names of the RPCs
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+import grpc
+
+from flow2api_common.errors import InvalidArgument, NotFound
+from flow2api_proto.access.v1 import access_service_pb2 as pb
+from flow2api_proto.access.v1 import access_service_pb2_grpc
+from flow2api_token_service.access.admins import Admins
+from flow2api_token_service.access.api_keys import ApiKeys
+from flow2api_token_service.access.models import AdminRow, ApiKeyRow
+from flow2api_token_service.settings import AccessSettings
+from flow2api_token_service.tokens.token_to_proto import duration, timestamp
+
+_DEFAULT_PAGE_SIZE = 100
+_MAX_PAGE_SIZE = 1000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
+    """flow2api.access.v1.AccessService."""
+
+    def __init__(self, *, api_keys: ApiKeys, admins: Admins, settings: AccessSettings) -> None:
+        self._api_keys = api_keys
+        self._admins = admins
+        self._settings = settings
+
+    async def AuthenticateApiKey(
+        self, request: pb.AuthenticateApiKeyRequest, context: Context
+    ) -> pb.AuthenticateApiKeyResponse:
+        """Check an API key."""
+        del context
+        row = await self._api_keys.authenticate(request.secret)
+        cache_duration = duration(self._settings.api_key_cache_duration)
+        return pb.AuthenticateApiKeyResponse(api_key=_api_key(row), cache_duration=cache_duration)
+
+    async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
+        """Make a key."""
+        del context
+        made = await self._api_keys.create(
+            name=request.name,
+            max_concurrency=request.max_concurrency if request.HasField("max_concurrency") else None,
+            expires_at=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
+            secret=request.secret,
+        )
+        return pb.CreateApiKeyResponse(api_key=_api_key(made.row), secret=made.secret)
+
+    async def GetApiKey(self, request: pb.GetApiKeyRequest, context: Context) -> pb.GetApiKeyResponse:
+        """Read one key."""
+        del context
+        return pb.GetApiKeyResponse(api_key=_api_key(await self._api_keys.get(request.api_key_id)))
+
+    async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
+        """Read keys, oldest first."""
+        del context
+        if request.page_size < 0:
+            raise InvalidArgument.of("page_size", "The page size must not be negative.")
+        limit = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
+        try:
+            rows = await self._api_keys.page(after_id=request.page_token, limit=limit + 1)
+        except NotFound as exc:
+            raise InvalidArgument.of("page_token", "This page token was not given out by this service.") from exc
+        next_page = rows[limit - 1].id if len(rows) > limit else ""
+        return pb.ListApiKeysResponse(api_keys=[_api_key(row) for row in rows[:limit]], next_page_token=next_page)
+
+    async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
+        """End a key for good."""
+        del context
+        return pb.RevokeApiKeyResponse(api_key=_api_key(await self._api_keys.revoke(request.api_key_id)))
+
+    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
+        """Open an administrator's session."""
+        del context
+        opened = await self._admins.login(
+            username=request.username, password=request.password, client_address=request.client_address
+        )
+        return pb.LoginResponse(
+            session_token=opened.token, expire_time=timestamp(opened.expires_at), admin=_admin(opened.admin)
+        )
+
+    async def AuthenticateSession(
+        self, request: pb.AuthenticateSessionRequest, context: Context
+    ) -> pb.AuthenticateSessionResponse:
+        """Check a session."""
+        del context
+        session, admin = await self._admins.authenticate(request.session_token)
+        return pb.AuthenticateSessionResponse(admin=_admin(admin), expire_time=timestamp(session.expires_at))
+
+    async def Logout(self, request: pb.LogoutRequest, context: Context) -> pb.LogoutResponse:
+        """End a session."""
+        del context
+        await self._admins.logout(request.session_token)
+        return pb.LogoutResponse()
+
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
+        """Change the password of the session's administrator."""
+        del context
+        await self._admins.change_password(
+            token=request.session_token, old_password=request.old_password, new_password=request.new_password
+        )
+        return pb.ChangePasswordResponse()
+
+
+def _api_key(row: ApiKeyRow) -> pb.ApiKey:
+    return pb.ApiKey(
+        api_key_id=row.id,
+        name=row.name,
+        prefix=row.prefix,
+        max_concurrency=row.max_concurrency,
+        create_time=timestamp(row.created_at),
+        revoke_time=timestamp(row.revoked_at),
+        expire_time=timestamp(row.expires_at),
+    )
+
+
+def _admin(row: AdminRow) -> pb.Admin:
+    return pb.Admin(admin_id=row.id, username=row.username)

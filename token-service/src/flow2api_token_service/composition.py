@@ -1,0 +1,263 @@
+"""The composition root: builds the service, starts it, and stops it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from flow2api_common.clock import Clock, utc_now
+from flow2api_common.database import Database
+from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.grpc_server import GrpcServer
+from flow2api_common.lifecycle import BackgroundTasks, RunningService
+from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
+from flow2api_proto.tokens.v1 import token_service_pb2, token_service_pb2_grpc
+from flow2api_token_service.access.admins import Admins
+from flow2api_token_service.access.api_keys import ApiKeys
+from flow2api_token_service.access.bootstrap import Bootstrap
+from flow2api_token_service.access.login_limit import LoginLimit
+from flow2api_token_service.access.passwords import Passwords
+from flow2api_token_service.access.secrets import SecretHasher
+from flow2api_token_service.access.servicer import AccessServicer
+from flow2api_token_service.background import repeat, until_done
+from flow2api_token_service.credentials.provide import CredentialProvider
+from flow2api_token_service.credentials.refresh import Refresher
+from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.credentials.upkeep import CredentialUpkeep
+from flow2api_token_service.health.effects import HealthEffects
+from flow2api_token_service.leases.acquire import LeaseAcquirer
+from flow2api_token_service.leases.owned_tasks import OwnedTasks
+from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.leases.queue import LeaseQueue
+from flow2api_token_service.leases.rebuild import IndexBuilder
+from flow2api_token_service.leases.redis_lock import RedisLocks
+from flow2api_token_service.leases.release import LeaseReleaser
+from flow2api_token_service.leases.renew import LeaseRenewer
+from flow2api_token_service.models_base import SCHEMA
+from flow2api_token_service.pool_upkeep import PoolUpkeep
+from flow2api_token_service.redis_client import open_redis, redis_errors
+from flow2api_token_service.secrets.vault import Vault
+from flow2api_token_service.settings import TokenServiceSettings
+from flow2api_token_service.stats.flush import StatsFlush
+from flow2api_token_service.tokens.changes import TokenChanges
+from flow2api_token_service.tokens.create import TokenCreator, TokenProver
+from flow2api_token_service.tokens.read import TokenReader
+from flow2api_token_service.tokens.servicer import TokenServicer
+from flow2api_token_service.tokens.update import TokenEditor
+from flow2api_upstream.registry import build_registry
+
+_DRAIN = timedelta(seconds=5)
+_LAST_FLUSH = timedelta(seconds=3)
+_SERVICE_NAMES = (
+    token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name,
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTokenService:
+    """The service while it serves; see `flow2api_common.lifecycle.RunningService`."""
+
+    name: str
+    address: str
+    background: BackgroundTasks
+
+    async def wait(self) -> None:
+        """Raise what made a component fail; return never."""
+        await self.background.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The object graph, as far as starting and stopping it needs it."""
+
+    tokens: TokenServicer
+    access: AccessServicer
+    queue: LeaseQueue
+    refresher: Refresher
+    bootstrap: Bootstrap
+    builder: IndexBuilder
+    pool_upkeep: PoolUpkeep
+    credential_upkeep: CredentialUpkeep
+    stats_flush: StatsFlush
+
+
+@asynccontextmanager
+async def running_token_service(
+    settings: TokenServiceSettings, *, clock: Clock = utc_now
+) -> AsyncIterator[RunningService]:
+    """Serve while inside. The tables must be there (`flow2api_token_service.migrate`); stores may come and go."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url, schema=SCHEMA)
+        stack.push_async_callback(database.aclose)
+        redis = open_redis(settings)
+        stack.push_async_callback(redis.aclose)
+        tasks = OwnedTasks()
+        parts = await _build(settings, database=database, redis=redis, tasks=tasks, stack=stack, clock=clock)
+        started = asyncio.Event()
+        server = _server(settings, parts, readiness=_Readiness(database, redis, started))
+
+        background = await stack.enter_async_context(BackgroundTasks())
+        # From here on, in reverse: tell NOT_SERVING and drain, then end the background, then write the last counters.
+        stack.push_async_callback(_flush_last, parts.stats_flush)
+        stack.push_async_callback(tasks.aclose, _DRAIN)
+        stack.push_async_callback(parts.refresher.aclose)
+        background.start("lease-queue", parts.queue.serve())
+        address = await server.start()
+        stack.push_async_callback(server.stop, _DRAIN)
+        stack.callback(parts.queue.stop_waiting)
+
+        await _start_up(parts, started, background)
+        _start_loops(parts, settings, background)
+        yield RunningTokenService("token", address, background)
+
+
+class _Readiness:
+    """Whether the service can do its work; raises what is in the way."""
+
+    def __init__(self, database: Database, redis: Redis, started: asyncio.Event) -> None:
+        self._database = database
+        self._redis = redis
+        self._started = started
+
+    async def __call__(self) -> None:
+        await self._database.ping()
+        with redis_errors():
+            await self._redis.ping()
+        if not self._started.is_set():
+            raise DependencyUnavailable("The pool is being read in.")
+
+
+async def _build(
+    settings: TokenServiceSettings,
+    *,
+    database: Database,
+    redis: Redis,
+    tasks: OwnedTasks,
+    stack: AsyncExitStack,
+    clock: Clock,
+) -> _Parts:
+    registry = build_registry(settings)
+    stack.push_async_callback(registry.aclose)
+    vault, hasher, locks = Vault(settings.secret_key), SecretHasher(settings.secret_key), RedisLocks(redis)
+    index = PoolIndex(redis)
+    changes = TokenChanges(database=database, index=index, clock=clock)
+
+    api_keys = ApiKeys(database=database, index=index, hasher=hasher, settings=settings, clock=clock)
+    passwords = Passwords()
+    limit = LoginLimit(redis=redis, hasher=hasher)
+    admins = Admins(database=database, passwords=passwords, hasher=hasher, limit=limit, settings=settings, clock=clock)
+    bootstrap = Bootstrap(database=database, passwords=passwords, hasher=hasher, settings=settings, clock=clock)
+
+    store = CredentialStore(database=database, vault=vault, registry=registry)
+    refresher = Refresher(
+        store=store,
+        changes=changes,
+        registry=registry,
+        vault=vault,
+        locks=locks,
+        margin=settings.refresh_margin,
+        clock=clock,
+    )
+    credentials = CredentialProvider(store=store, refresher=refresher, clock=clock)
+    prover = TokenProver()
+
+    builder = IndexBuilder(index=index, locks=locks, put_tokens=changes.put_all, put_key_limits=api_keys.put_limits)
+    queue = LeaseQueue(index=index, builder=builder, redis=redis, tasks=tasks)
+    effects = HealthEffects(changes=changes)
+    tokens = TokenServicer(
+        creator=TokenCreator(
+            database=database,
+            changes=changes,
+            registry=registry,
+            prover=prover,
+            vault=vault,
+            settings=settings,
+            clock=clock,
+        ),
+        editor=TokenEditor(
+            database=database,
+            changes=changes,
+            store=store,
+            registry=registry,
+            prover=prover,
+            vault=vault,
+            settings=settings,
+        ),
+        reader=TokenReader(database=database, index=index, clock=clock),
+        refresher=refresher,
+        store=store,
+        credentials=credentials,
+        acquirer=LeaseAcquirer(queue=queue, credentials=credentials, changes=changes),
+        renewer=LeaseRenewer(index=index, builder=builder),
+        releaser=LeaseReleaser(index=index, effects=effects, tasks=tasks),
+    )
+    return _Parts(
+        tokens=tokens,
+        access=AccessServicer(api_keys=api_keys, admins=admins, settings=settings),
+        queue=queue,
+        refresher=refresher,
+        bootstrap=bootstrap,
+        builder=builder,
+        pool_upkeep=PoolUpkeep(index=index, builder=builder, changes=changes, api_keys=api_keys, clock=clock),
+        credential_upkeep=CredentialUpkeep(
+            database=database,
+            store=store,
+            refresher=refresher,
+            changes=changes,
+            registry=registry,
+            settings=settings,
+            clock=clock,
+        ),
+        stats_flush=StatsFlush(database=database, index=index, clock=clock),
+    )
+
+
+def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readiness) -> GrpcServer:
+    server = GrpcServer(
+        address=settings.token_addr,
+        service_token=settings.service_token,
+        service_names=_SERVICE_NAMES,
+        readiness=readiness,
+    )
+    server.register(lambda it: token_service_pb2_grpc.add_TokenServiceServicer_to_server(parts.tokens, it))
+    server.register(lambda it: access_service_pb2_grpc.add_AccessServiceServicer_to_server(parts.access, it))
+    return server
+
+
+async def _start_up(parts: _Parts, started: asyncio.Event, background: BackgroundTasks) -> None:
+    """Write what the settings name and build the index, now if the stores are there, else as soon as they are."""
+
+    async def start() -> None:
+        await parts.bootstrap.run()
+        await parts.builder.build()
+        started.set()
+
+    try:
+        await start()
+    except DependencyUnavailable:
+        background.start("start-up", until_done("start-up", start))
+
+
+def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: BackgroundTasks) -> None:
+    loops = (
+        ("sweep", parts.pool_upkeep.sweep, settings.sweep_interval),
+        ("resync", parts.pool_upkeep.resync, settings.resync_interval),
+        ("credentials", parts.credential_upkeep.run_round, settings.refresh_interval),
+        ("stats", parts.stats_flush.run_round, settings.stats_interval),
+    )
+    for name, work, interval in loops:
+        background.start(name, repeat(name, work, interval=interval))
+
+
+async def _flush_last(stats_flush: StatsFlush) -> None:
+    try:
+        async with asyncio.timeout(_LAST_FLUSH.total_seconds()):
+            await stats_flush.run_round()
+    except (DependencyUnavailable, TimeoutError):
+        pass  # The counters stay in Redis; the next process writes them.

@@ -1,0 +1,61 @@
+"""What is shown to the upstream in the name of a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flow2api_upstream.port import Account, AccountTier, Secret
+
+SOON = timedelta(minutes=5)
+"""A bearer that is handed out lasts at least this long, where the upstream gives such bearers at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A token's secrets, opened, with what belongs to them. Never logged; the secrets are left out of its repr.
+
+    ``version`` counts the refreshes, ``revision`` all changes of the token. ``refresh_time`` is when the background
+    renews the bearer; with a failed attempt it moves into the future.
+    """
+
+    token_id: int
+    provider: str
+    secret: Secret
+    bearer: str = field(repr=False)
+    expire_time: datetime | None
+    refresh_time: datetime | None
+    version: int
+    revision: int
+    tier: AccountTier
+    project_id: str
+    location: str
+    proxy_url: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+    def account(self) -> Account:
+        """The same, as providers want it."""
+        return Account(
+            token_id=self.token_id,
+            bearer=self.bearer,
+            session_token=self.session_token,
+            project_id=self.project_id,
+            location=self.location,
+            tier=self.tier,
+            proxy_url=self.proxy_url,
+        )
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether the upstream would take the bearer, as far as time tells."""
+        return bool(self.bearer) and (self.expire_time is None or now < self.expire_time)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the bearer is to be renewed before it is used.
+
+        A bearer that never lasts as long as `SOON` is not renewed at every use, but from its ``refresh_time`` on.
+        """
+        if not self.is_valid(now):
+            return True
+        if self.expire_time is None or self.expire_time - now > SOON:
+            return False
+        return self.refresh_time is None or self.refresh_time <= now

@@ -1,0 +1,92 @@
+"""Proving a credential upstream: what was bought, what was seen, and how both are written into a row."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from flow2api_token_service.credentials.store import BEARER, SECRET
+from flow2api_token_service.health.rows import health_of, store_health
+from flow2api_token_service.health.states import Outcome, after_credits_seen, after_outcome, disabled
+from flow2api_token_service.secrets.vault import Vault, masked
+from flow2api_token_service.tokens.models import TokenRow
+from flow2api_upstream.port import AccessGrant, Account, AccountState, FailureClass, Provider, UpstreamFailure
+
+SESSION_EXPIRED = "st_expired"
+SECRET_REFUSED = "secret_refused"  # noqa: S105 - a reason
+
+# Refreshes of tokens that were added together spread over this share of the time before their end.
+_SPREAD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at an account: what was seen, or why nothing was."""
+
+    seen: AccountState | None = None
+    failure: UpstreamFailure | None = None
+
+
+async def look_at(provider: Provider, account: Account) -> Look:
+    """Prove the bearer with a call that costs nothing. Never raises what the upstream does."""
+    try:
+        return Look(seen=await provider.probe(account))
+    except UpstreamFailure as failure:
+        return Look(failure=failure)
+
+
+def dead_reason(provider: Provider) -> str:
+    """Why a token is dead whose fresh bearer is refused."""
+    return SESSION_EXPIRED if provider.capabilities.refreshes else SECRET_REFUSED
+
+
+def store_grant(row: TokenRow, grant: AccessGrant, *, vault: Vault, margin: timedelta, now: datetime) -> None:
+    """Write what a refresh bought. A secret that the upstream has rotated replaces the old one."""
+    row.sealed_bearer = vault.seal(grant.bearer, purpose=BEARER)
+    row.bearer_expire_time = grant.expire_time
+    row.refresh_time = refresh_time(grant.expire_time, margin=margin, now=now)
+    row.credential_version += 1
+    row.email = grant.email or row.email
+    row.name = grant.name or row.name
+    if grant.rotated_secret is not None:
+        # The fingerprint stays that of the secret as it was given: that is what somebody may give again.
+        row.sealed_secret = vault.seal(grant.rotated_secret.value, purpose=SECRET)
+        row.masked_secret = masked(grant.rotated_secret.value)
+
+
+def store_secret(row: TokenRow, secret: str, *, vault: Vault) -> None:
+    """Write a long-lived secret."""
+    row.sealed_secret = vault.seal(secret, purpose=SECRET)
+    row.secret_fingerprint = vault.fingerprint(secret, purpose=row.provider)
+    row.masked_secret = masked(secret)
+
+
+def store_look(row: TokenRow, look: Look, *, provider: Provider, now: datetime) -> None:
+    """Write what a look has shown. Only a refused bearer and a human check say something about the token's health."""
+    health = health_of(row)
+    if look.seen is not None:
+        row.tier = int(look.seen.tier)
+        row.credits = look.seen.credits
+        row.credits_read_at = now
+        health = after_credits_seen(health, credit_count=look.seen.credits, now=now)
+    elif look.failure is not None and look.failure.failure_class is FailureClass.AUTH:
+        health = disabled(health, reason=dead_reason(provider), now=now)
+    elif look.failure is not None and look.failure.failure_class is FailureClass.VERIFICATION:
+        outcome = Outcome.VERIFICATION_REQUIRED
+        health = after_outcome(health, outcome, upstream_model="", retry_after=None, now=now)
+    store_health(row, health)
+
+
+def refresh_time(expire_time: datetime | None, *, margin: timedelta, now: datetime) -> datetime | None:
+    """When the background renews a bearer: ``margin`` before its end, but never in the first three quarters of its
+    life, and not at the same moment as others that end together."""
+    if expire_time is None:
+        return None
+    lead = min(margin, (expire_time - now) / 4)
+    return expire_time - lead * (1 - random.random() * _SPREAD)  # noqa: S311 - it spreads load, it hides nothing
+
+
+def with_bearer(account: Account, bearer: str) -> Account:
+    """The account with a fresh bearer."""
+    return replace(account, bearer=bearer)

@@ -1,0 +1,115 @@
+"""What the background does for credentials: renews bearers before they end, and looks at tokens that were set aside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from flow2api_common.clock import Clock
+from flow2api_common.database import Database
+from flow2api_common.errors import Flow2APIError, UpstreamUnavailable
+from flow2api_common.logs import get_logger
+from flow2api_token_service.credentials.proof import look_at, store_look
+from flow2api_token_service.credentials.refresh import Refresher
+from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.rows import health_of, store_health
+from flow2api_token_service.health.states import StateReason, TokenState, after_probe
+from flow2api_token_service.settings import PoolSettings
+from flow2api_token_service.tokens.changes import TokenChanges
+from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.repository import TokenRepository
+from flow2api_upstream.port import FailureClass
+from flow2api_upstream.registry import ProviderRegistry
+
+log = get_logger(__name__)
+
+_BATCH = 500
+
+
+class CredentialUpkeep:
+    """One round at a time; `run_round` is called again and again by the service's background loop."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: CredentialStore,
+        refresher: Refresher,
+        changes: TokenChanges,
+        registry: ProviderRegistry,
+        settings: PoolSettings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._refresher = refresher
+        self._changes = changes
+        self._registry = registry
+        self._credits_interval = settings.credits_interval
+        self._slots = asyncio.Semaphore(settings.refresh_concurrency)
+        self._clock = clock
+
+    async def run_round(self) -> None:
+        """Renew what is due and look at what waits for a look. One token's trouble never stops the others."""
+        now = self._clock()
+        async with self._database.transaction(read_only=True) as session:
+            tokens = TokenRepository(session)
+            due = await tokens.ids_to_refresh(now=now, limit=_BATCH)
+            waiting = await tokens.ids_to_probe(now=now, credits_read_before=now - self._credits_interval, limit=_BATCH)
+        async with asyncio.TaskGroup() as group:
+            for token_id in due:
+                group.create_task(self._guarded(token_id, self._renew), name=f"renew-{token_id}")
+            for token_id in waiting:
+                group.create_task(self._guarded(token_id, self.look), name=f"look-{token_id}")
+
+    async def look(self, token_id: int) -> None:
+        """Look at one token upstream, and let what is seen bring it back, or set it aside for longer."""
+        async with self._database.transaction(read_only=True) as session:
+            row = await TokenRepository(session).get(token_id)
+        if row.state_reason == StateReason.AUTH_REJECTED or self._store.open(row).is_due(self._clock()):
+            await self._look_by_refresh(row)
+            return
+        credential = self._store.open(row)
+        provider = self._registry.get(row.provider)
+        look = await look_at(provider, credential.account())
+        if (
+            look.failure is not None
+            and look.failure.failure_class is FailureClass.AUTH
+            and provider.capabilities.refreshes
+        ):
+            await self._look_by_refresh(row)
+            return
+
+        def change(row: TokenRow, now: datetime) -> None:
+            store_look(row, look, provider=provider, now=now)
+            _store_probe(row, passed=look.failure is None, now=now)
+
+        await self._changes.change(token_id, change, credits_are_fresh=look.seen is not None)
+        log.info("token_looked_at", token_id=token_id, passed=look.failure is None)
+
+    async def _look_by_refresh(self, row: TokenRow) -> None:
+        try:
+            await self._refresher.refresh(row.id, newer_than=row.credential_version)
+        except UpstreamUnavailable:
+            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=False, now=now))
+        else:
+            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=True, now=now))
+
+    async def _renew(self, token_id: int) -> None:
+        credential = await self._store.read(token_id)
+        if credential.refresh_time is not None and credential.refresh_time <= self._clock():
+            await self._refresher.refresh(token_id, newer_than=credential.version)
+
+    async def _guarded(self, token_id: int, work: Callable[[int], Awaitable[None]]) -> None:
+        async with self._slots:
+            try:
+                await work(token_id)
+            except Flow2APIError as error:
+                # Written down where it happened; the next round tries what is still due.
+                log.info("token_upkeep_failed", token_id=token_id, reason=error.reason)
+
+
+def _store_probe(row: TokenRow, *, passed: bool, now: datetime) -> None:
+    if row.state == TokenState.SUSPECT:
+        store_health(row, after_probe(health_of(row), passed=passed, now=now))

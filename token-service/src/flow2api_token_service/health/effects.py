@@ -1,0 +1,54 @@
+"""Applies outcomes to stored tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flow2api_common.logs import get_logger
+from flow2api_token_service.health.rows import health_of, store_health
+from flow2api_token_service.health.states import Outcome, after_outcome
+from flow2api_token_service.tokens.changes import TokenChanges
+from flow2api_token_service.tokens.models import TokenRow
+
+log = get_logger(__name__)
+
+
+class HealthEffects:
+    """What outcomes do to tokens, in SQL and in the pool index."""
+
+    def __init__(self, *, changes: TokenChanges) -> None:
+        self._changes = changes
+
+    async def apply(
+        self,
+        token_id: int,
+        outcome: Outcome,
+        *,
+        upstream_model: str,
+        retry_after: timedelta | None,
+        upstream_reason: str = "",
+    ) -> None:
+        """Let one outcome take its effect. Raises NotFound; DependencyUnavailable when SQL is away."""
+        before, after = "", ""
+
+        def change(row: TokenRow, now: datetime) -> bool:
+            nonlocal before, after
+            health = health_of(row)
+            new = after_outcome(health, outcome, upstream_model=upstream_model, retry_after=retry_after, now=now)
+            before, after = health.state, new.state
+            if new == health:
+                return False
+            store_health(row, new)
+            return True
+
+        row = await self._changes.change(token_id, change)
+        if before != after:
+            log.info(
+                "token_state_changed",
+                token_id=token_id,
+                before=before,
+                after=after,
+                reason=row.state_reason,
+                outcome=outcome,
+                upstream_reason=upstream_reason[:100],
+            )

@@ -1,0 +1,83 @@
+"""Acquiring: a lease together with a credential that works, or a clear reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from flow2api_common.errors import CapacityError, FailedPrecondition, Flow2APIError, NotFound, UpstreamError
+from flow2api_common.ids import new_id
+from flow2api_common.logs import get_logger
+from flow2api_token_service.credentials.credential import Credential
+from flow2api_token_service.credentials.provide import CredentialProvider
+from flow2api_token_service.credentials.refresh import SessionDead
+from flow2api_token_service.leases.queue import LeaseQueue
+from flow2api_token_service.leases.records import LeaseRequest, Refusal, RefusalReason, TakenLease
+from flow2api_token_service.tokens.changes import TokenChanges
+
+log = get_logger(__name__)
+
+
+class NoEligibleToken(FailedPrecondition):
+    """No token of the pool could ever serve this as the pool is now; waiting is pointless."""
+
+    default_reason = "NO_ELIGIBLE_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """A lease and what is needed to use its token."""
+
+    taken: TakenLease
+    credential: Credential
+
+
+class LeaseAcquirer:
+    """The use case behind AcquireLease."""
+
+    def __init__(self, *, queue: LeaseQueue, credentials: CredentialProvider, changes: TokenChanges) -> None:
+        self._queue = queue
+        self._credentials = credentials
+        self._changes = changes
+
+    async def acquire(self, request: LeaseRequest, *, wait: timedelta) -> Acquired:
+        """Choose, take, and give the credential; a token whose credential cannot be had is passed over.
+
+        Raises CapacityError when nothing came free in time, NoEligibleToken, DependencyUnavailable, and
+        UpstreamUnavailable when the only tokens that were free could not renew their access. Leaves no lease behind
+        when cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait.total_seconds()
+        trouble: UpstreamError | None = None
+        while True:
+            attempt = replace(request, lease_id=new_id("lease"))
+            answer = await self._queue.take(attempt, wait=timedelta(seconds=max(0.0, deadline - loop.time())))
+            if isinstance(answer, Refusal):
+                raise trouble or _refused(answer)
+            token_id = answer.lease.token_id
+            try:
+                credential = await self._credentials.for_lease(token_id, revision=answer.revision)
+                return Acquired(answer, credential)
+            except UpstreamError as error:
+                trouble = error
+            except SessionDead:
+                log.info("dead_token_passed_over", token_id=token_id)
+            except NotFound:
+                # It was deleted while Redis was away.
+                await self._changes.republish(token_id)
+            except BaseException:
+                self._queue.give_back(answer.lease.lease_id, attempt=attempt.lease_id)
+                raise
+            self._queue.give_back(answer.lease.lease_id, attempt=attempt.lease_id)
+            request = replace(request, excluded_token_ids=(*request.excluded_token_ids, token_id))
+
+
+def _refused(refusal: Refusal) -> Flow2APIError:
+    if refusal.reason is RefusalReason.NEVER:
+        return NoEligibleToken("No token of the pool can serve this.")
+    if refusal.reason is RefusalReason.KEY_BUSY:
+        message = "This API key has as many generations in flight as it may."
+        return CapacityError(message, reason="KEY_CONCURRENCY", retry_after=refusal.retry_after)
+    return CapacityError("No token is free at the moment.", retry_after=refusal.retry_after)

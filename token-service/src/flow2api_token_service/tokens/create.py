@@ -1,0 +1,177 @@
+"""Adding a token: it is proved upstream before it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flow2api_common.clock import Clock
+from flow2api_common.database import Database
+from flow2api_common.errors import Conflict, Flow2APIError, InvalidArgument
+from flow2api_token_service.credentials.proof import store_grant, store_secret
+from flow2api_token_service.health.rows import store_health
+from flow2api_token_service.health.states import Health, TokenState
+from flow2api_token_service.secrets.vault import Vault
+from flow2api_token_service.settings import PoolSettings
+from flow2api_token_service.tokens.changes import TokenChanges
+from flow2api_token_service.tokens.models import TokenRow, TokenStatsRow
+from flow2api_token_service.tokens.repository import SECRET_IN_POOL, TokenRepository
+from flow2api_upstream.failures import to_service_error
+from flow2api_upstream.port import (
+    AccessGrant,
+    Account,
+    AccountState,
+    AccountTier,
+    FailureClass,
+    Project,
+    Provider,
+    Secret,
+    UpstreamFailure,
+)
+from flow2api_upstream.registry import ProviderRegistry
+
+_NO_TOKEN_YET = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """What an administrator says about a token to add. None means the default."""
+
+    provider: str
+    secret: Secret = field(repr=False)
+    project_id: str = ""
+    project_name: str = ""
+    remark: str = ""
+    image_enabled: bool = True
+    video_enabled: bool = True
+    image_concurrency: int | None = None
+    video_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the upstream has shown about a secret."""
+
+    grant: AccessGrant
+    state: AccountState
+    project: Project
+
+
+class TokenProver:
+    """Proves secrets upstream."""
+
+    async def prove(self, provider: Provider, secret: Secret, *, project: Project) -> Proof:
+        """Exchange the secret, read tier and credits, and make a project where one is needed and none is given.
+
+        Raises InvalidArgument when the upstream refuses the secret, else what the failure means.
+        """
+        try:
+            grant = await provider.refresh(secret)
+            current = grant.rotated_secret or secret
+            account = Account(
+                token_id=_NO_TOKEN_YET,
+                bearer=grant.bearer,
+                session_token=current.value if provider.capabilities.has_projects else "",
+                project_id=project.project_id,
+            )
+            state = await provider.probe(account)
+            if provider.capabilities.has_projects and not project.project_id:
+                project = await provider.create_project(account, project.title)
+        except UpstreamFailure as failure:
+            raise _refused(failure) from failure
+        return Proof(grant, state, project)
+
+
+class TokenCreator:
+    """The use case behind CreateToken."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        changes: TokenChanges,
+        registry: ProviderRegistry,
+        prover: TokenProver,
+        vault: Vault,
+        settings: PoolSettings,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._registry = registry
+        self._prover = prover
+        self._vault = vault
+        self._settings = settings
+        self._clock = clock
+
+    async def create(self, new: NewToken) -> TokenRow:
+        """Prove and store. Raises InvalidArgument, Conflict, and what the upstream's failure means."""
+        if new.provider not in self._registry.names:
+            raise InvalidArgument.of("provider", f"There is no provider named {new.provider[:40]!r}.")
+        provider = self._registry.get(new.provider)
+        await self._refuse_known(new)
+        now = self._clock()
+        title = new.project_name or f"Flow2API {now:%Y-%m-%d %H:%M}"
+        proof = await self._prover.prove(provider, new.secret, project=Project(new.project_id, title))
+        return await self._changes.add(self._row(new, provider, proof, self._clock()))
+
+    async def _refuse_known(self, new: NewToken) -> None:
+        """Say no before the upstream is asked; the unique constraint says it again in a race."""
+        fingerprint = self._vault.fingerprint(new.secret.value, purpose=new.provider)
+        async with self._database.transaction(read_only=True) as session:
+            if await TokenRepository(session).find_by_fingerprint(new.provider, fingerprint) is not None:
+                raise Conflict(SECRET_IN_POOL, reason="TOKEN_EXISTS")
+
+    def _row(self, new: NewToken, provider: Provider, proof: Proof, now: datetime) -> TokenRow:
+        image, video = new.image_concurrency, new.video_concurrency
+        row = TokenRow(
+            provider=new.provider,
+            credential_version=0,
+            location="",
+            email="",
+            name="",
+            remark=new.remark,
+            tier=int(proof.state.tier),
+            credits=proof.state.credits,
+            credits_read_at=now,
+            project_id=proof.project.project_id,
+            project_name=proof.project.title if proof.project.project_id else "",
+            image_enabled=new.image_enabled,
+            video_enabled=new.video_enabled,
+            image_concurrency=self._settings.default_image_concurrency if image is None else image,
+            video_concurrency=self._settings.default_video_concurrency if video is None else video,
+            created_at=now,
+            updated_at=now,
+            revision=1,
+            use_count=0,
+            stats=TokenStatsRow(consecutive_error_count=0),
+            rests=[],
+        )
+        store_secret(row, new.secret.value, vault=self._vault)
+        store_proof(row, proof, provider=provider, vault=self._vault, settings=self._settings, now=now)
+        store_health(row, Health(since=now, state=TokenState.ACTIVE))
+        return row
+
+
+def store_proof(
+    row: TokenRow, proof: Proof, *, provider: Provider, vault: Vault, settings: PoolSettings, now: datetime
+) -> None:
+    """Write what a proof has shown about the secret that the row holds now."""
+    if provider.capabilities.refreshes:
+        store_grant(row, proof.grant, vault=vault, margin=settings.refresh_margin, now=now)
+    else:
+        row.credential_version += 1
+        row.email = proof.grant.email or row.email
+        row.name = proof.grant.name or row.name
+    row.tier = int(AccountTier(proof.state.tier))
+    row.credits = proof.state.credits
+    row.credits_read_at = now
+
+
+def _refused(failure: UpstreamFailure) -> Flow2APIError:
+    if failure.failure_class is FailureClass.AUTH:
+        reason = failure.reason or "refused"
+        return InvalidArgument.of(
+            "secret", f"The upstream does not accept this secret ({reason}).", reason="SECRET_REFUSED"
+        )
+    return to_service_error(failure, paid=False)

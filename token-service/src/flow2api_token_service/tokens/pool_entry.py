@@ -1,0 +1,34 @@
+"""A token's row as the pool index has it."""
+
+from __future__ import annotations
+
+from flow2api_token_service.health.rows import health_of
+from flow2api_token_service.health.states import TokenState, waits_for_person
+from flow2api_token_service.leases.records import IndexState, PoolEntry
+from flow2api_token_service.tokens.models import TokenRow
+
+
+def entry_of(row: TokenRow) -> PoolEntry:
+    """What choosing needs to know; the row's stats and rests must be loaded."""
+    health = health_of(row)
+    if health.state is TokenState.ACTIVE:
+        state = IndexState.ACTIVE
+    elif waits_for_person(health):
+        state = IndexState.OFF
+    elif health.state is not TokenState.SUSPECT and health.until is not None:
+        state = IndexState.RESTING
+    else:
+        state = IndexState.WATCHED
+    return PoolEntry(
+        token_id=row.id,
+        provider=row.provider,
+        tier=row.tier,
+        credits=row.credits,
+        revision=row.revision,
+        state=state,
+        state_until=health.until if state is IndexState.RESTING else None,
+        image_limit=row.image_concurrency if row.image_enabled else 0,
+        video_limit=row.video_concurrency if row.video_enabled else 0,
+        is_sick=health.is_sick,
+        rests={model: rest.until for model, rest in health.rests.items()},
+    )

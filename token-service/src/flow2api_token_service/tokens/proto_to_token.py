@@ -1,0 +1,199 @@
+"""Requests about tokens and leases, from gRPC messages to our values. Everything here raises InvalidArgument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+
+from flow2api_common.errors import InvalidArgument
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
+from flow2api_token_service.health.states import Outcome, TokenState
+from flow2api_token_service.leases.records import Candidate, LeaseKind, LeaseRecord, LeaseRequest
+from flow2api_token_service.leases.release import OutcomeReport
+from flow2api_token_service.tokens.create import NewToken
+from flow2api_token_service.tokens.token_to_proto import KIND_TO_PROTO, STATE_TO_PROTO
+from flow2api_token_service.tokens.update import WRITABLE_FIELDS, TokenUpdate
+from flow2api_upstream.port import Secret
+
+DEFAULT_PROVIDER = "flow"
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+MAX_LEASES_PER_CALL = 1000
+
+_SHORTEST_LEASE = timedelta(seconds=1)
+_LONGEST_LEASE = timedelta(hours=1)
+_MAX_SECRET_LENGTH = 32_768
+_MAX_TEXT_LENGTHS = {"remark": 2000, "project_id": 200, "project_name": 200}
+_KINDS = {number: kind for kind, number in KIND_TO_PROTO.items()}
+_STATES = {number: state for state, number in STATE_TO_PROTO.items()}
+_SECRET_FIELD = "secret"  # noqa: S105 - a field name
+
+
+def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
+    """What CreateToken asks for."""
+    for field in ("remark", "project_id", "project_name"):
+        _check_text(field, getattr(request, field))
+    return NewToken(
+        provider=request.provider or DEFAULT_PROVIDER,
+        secret=_secret(request.secret),
+        project_id=request.project_id,
+        project_name=request.project_name,
+        remark=request.remark,
+        image_enabled=request.image_enabled if request.HasField("image_enabled") else True,
+        video_enabled=request.video_enabled if request.HasField("video_enabled") else True,
+        image_concurrency=_limit("image_concurrency", request.image_concurrency)
+        if request.HasField("image_concurrency")
+        else None,
+        video_concurrency=_limit("video_concurrency", request.video_concurrency)
+        if request.HasField("video_concurrency")
+        else None,
+    )
+
+
+def token_update(request: token_service_pb2.UpdateTokenRequest) -> TokenUpdate:
+    """What UpdateToken asks for."""
+    paths = set(request.update_mask.paths)
+    if not paths:
+        raise InvalidArgument.of("update_mask", "The update mask names no field.")
+    unknown = sorted(paths - WRITABLE_FIELDS - {_SECRET_FIELD})
+    if unknown:
+        raise InvalidArgument.of("update_mask", f"These fields cannot be changed: {', '.join(unknown)[:200]}.")
+    values: dict[str, str | int | bool] = {}
+    for path in paths - {_SECRET_FIELD}:
+        value = getattr(request.token, path)
+        if path in _MAX_TEXT_LENGTHS:
+            _check_text(path, value)
+        if path.endswith("_concurrency"):
+            _limit(path, value)
+        values[path] = value
+    return TokenUpdate(values=values, secret=_secret(request.secret) if _SECRET_FIELD in paths else None)
+
+
+def page_bounds(page_size: int, page_token: str) -> tuple[int, int]:
+    """Page size and the id after which the page begins."""
+    if page_size < 0:
+        raise InvalidArgument.of("page_size", "The page size must not be negative.")
+    if page_token and not (page_token.isdecimal() and len(page_token) < 19):
+        raise InvalidArgument.of("page_token", "This page token was not given out by this service.")
+    return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), int(page_token or "0")
+
+
+def token_state(number: int) -> TokenState | None:
+    """The state to list; None for all."""
+    if number == token_pb2.TOKEN_STATE_UNSPECIFIED:
+        return None
+    state = _STATES.get(token_pb2.TokenState.ValueType(number))
+    if state is None:
+        raise InvalidArgument.of("state", "There is no such state.")
+    return state
+
+
+def lease_request(request: token_service_pb2.AcquireLeaseRequest) -> LeaseRequest:
+    """What AcquireLease asks for; the lease id is still to be given."""
+    if not request.request_id or len(request.request_id) > 200:
+        raise InvalidArgument.of("request_id", "A request id of at most 200 characters is required.")
+    if not request.candidates:
+        raise InvalidArgument.of("candidates", "At least one candidate is required.")
+    return LeaseRequest(
+        lease_id="",
+        request_id=request.request_id,
+        kind=_kind("kind", request.kind),
+        candidates=tuple(_candidate(candidate) for candidate in request.candidates),
+        api_key_id=request.api_key_id,
+        duration=lease_duration(request.lease_duration),
+        excluded_token_ids=tuple(sorted(set(request.excluded_token_ids))),
+    )
+
+
+def lease_duration(message: Duration) -> timedelta:
+    """A lease duration within its bounds."""
+    value = message.ToTimedelta()
+    if not _SHORTEST_LEASE <= value <= _LONGEST_LEASE:
+        raise InvalidArgument.of("lease_duration", "The lease duration must be between 1 s and 1 h.")
+    return value
+
+
+def wait_timeout(message: Duration) -> timedelta:
+    """How long to wait at most."""
+    value = message.ToTimedelta()
+    if value < timedelta(0):
+        raise InvalidArgument.of("wait_timeout", "The wait timeout must not be negative.")
+    return value
+
+
+def lease_record(lease: token_pb2.Lease, *, field: str = "lease") -> LeaseRecord:
+    """A lease that was given out."""
+    if not lease.lease_id or len(lease.lease_id) > 100:
+        raise InvalidArgument.of(f"{field}.lease_id", "The lease id is missing or none of ours.")
+    return LeaseRecord(
+        lease_id=lease.lease_id,
+        token_id=lease.token_id,
+        kind=_kind(f"{field}.kind", lease.kind),
+        api_key_id=lease.api_key_id,
+        upstream_model=lease.upstream_model,
+    )
+
+
+def lease_records(leases: Iterable[token_pb2.Lease]) -> list[LeaseRecord]:
+    """Leases that were given out."""
+    records = [lease_record(lease, field=f"leases[{at}]") for at, lease in enumerate(leases)]
+    if len(records) > MAX_LEASES_PER_CALL:
+        raise InvalidArgument.of("leases", f"At most {MAX_LEASES_PER_CALL} leases in one call.")
+    return records
+
+
+def outcome_report(message: token_pb2.LeaseOutcome) -> OutcomeReport:
+    """How a generation ended."""
+    name = token_pb2.Outcome.Name(message.outcome) if message.outcome in token_pb2.Outcome.values() else ""
+    try:
+        outcome = Outcome(name.removeprefix("OUTCOME_").lower())
+    except ValueError:
+        raise InvalidArgument.of("outcome.outcome", "An outcome is required.") from None
+    return OutcomeReport(
+        outcome=outcome,
+        retry_after=message.retry_delay.ToTimedelta() if message.HasField("retry_delay") else None,
+        remaining_credits=max(0, message.remaining_credits) if message.HasField("remaining_credits") else None,
+        upstream_reason=message.upstream_reason,
+        output_count=max(0, message.output_count),
+    )
+
+
+def _candidate(message: token_pb2.LeaseCandidate) -> Candidate:
+    if not message.provider or not message.upstream_model:
+        raise InvalidArgument.of("candidates", "A candidate needs a provider and an upstream model.")
+    return Candidate(
+        provider=message.provider,
+        upstream_model=message.upstream_model,
+        min_tier=message.min_tier,
+        credits=max(0, message.credits),
+        affinity_token_id=message.affinity_token_id or None,
+    )
+
+
+def _kind(field: str, number: int) -> LeaseKind:
+    kind = _KINDS.get(token_pb2.Kind.ValueType(number))
+    if kind is None:
+        raise InvalidArgument.of(field, "The kind must be image or video.")
+    return kind
+
+
+def _secret(text: str) -> Secret:
+    secret = text.strip()
+    if not secret:
+        raise InvalidArgument.of("secret", "A secret is required.")
+    if len(secret) > _MAX_SECRET_LENGTH:
+        raise InvalidArgument.of("secret", "This is too long to be a secret.")
+    return Secret(secret)
+
+
+def _limit(field: str, value: int) -> int:
+    if value < -1:
+        raise InvalidArgument.of(field, "A limit is -1 (unlimited) or more.")
+    return value
+
+
+def _check_text(field: str, value: str) -> None:
+    if len(value) > _MAX_TEXT_LENGTHS[field]:
+        raise InvalidArgument.of(field, f"At most {_MAX_TEXT_LENGTHS[field]} characters.")

@@ -1,0 +1,166 @@
+"""The thin gRPC edge of tokens and leases: translate, delegate, translate."""
+# ruff: noqa: N802 - methods have the names of the RPCs
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+import grpc
+
+from flow2api_proto.tokens.v1 import token_service_pb2 as pb
+from flow2api_proto.tokens.v1 import token_service_pb2_grpc
+from flow2api_token_service.credentials.provide import CredentialProvider
+from flow2api_token_service.credentials.refresh import Refresher
+from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.leases.acquire import LeaseAcquirer
+from flow2api_token_service.leases.release import LeaseReleaser
+from flow2api_token_service.leases.renew import LeaseRenewer
+from flow2api_token_service.tokens import proto_to_token as read_proto
+from flow2api_token_service.tokens.create import TokenCreator
+from flow2api_token_service.tokens.read import TokenReader
+from flow2api_token_service.tokens.token_to_proto import credential_to_proto, lease_to_proto
+from flow2api_token_service.tokens.update import TokenEditor
+
+# Kept of the caller's time, so that the answer "nothing came free" still reaches it.
+_ANSWER_RESERVE = timedelta(milliseconds=300)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
+    """flow2api.tokens.v1.TokenService."""
+
+    def __init__(
+        self,
+        *,
+        creator: TokenCreator,
+        editor: TokenEditor,
+        reader: TokenReader,
+        refresher: Refresher,
+        store: CredentialStore,
+        credentials: CredentialProvider,
+        acquirer: LeaseAcquirer,
+        renewer: LeaseRenewer,
+        releaser: LeaseReleaser,
+    ) -> None:
+        self._creator = creator
+        self._editor = editor
+        self._reader = reader
+        self._refresher = refresher
+        self._store = store
+        self._credentials = credentials
+        self._acquirer = acquirer
+        self._renewer = renewer
+        self._releaser = releaser
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
+        """Add a token that the upstream accepts."""
+        del context
+        row = await self._creator.create(read_proto.new_token(request))
+        (token,) = await self._reader.described([row])
+        return pb.CreateTokenResponse(token=token)
+
+    async def GetToken(self, request: pb.GetTokenRequest, context: Context) -> pb.GetTokenResponse:
+        """Read one token."""
+        del context
+        return pb.GetTokenResponse(token=await self._reader.get(request.token_id))
+
+    async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
+        """Read tokens by ascending id."""
+        del context
+        limit, after_id = read_proto.page_bounds(request.page_size, request.page_token)
+        state = read_proto.token_state(request.state)
+        page = await self._reader.page(after_id=after_id, limit=limit, provider=request.provider, state=state)
+        next_page = str(page.tokens[-1].token_id) if page.has_more else ""
+        return pb.ListTokensResponse(tokens=page.tokens, next_page_token=next_page, total_size=page.total_size)
+
+    async def UpdateToken(self, request: pb.UpdateTokenRequest, context: Context) -> pb.UpdateTokenResponse:
+        """Change the fields that the mask names."""
+        del context
+        row = await self._editor.update(request.token.token_id, read_proto.token_update(request))
+        (token,) = await self._reader.described([row])
+        return pb.UpdateTokenResponse(token=token)
+
+    async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
+        """Remove a token."""
+        del context
+        await self._editor.delete(request.token_id)
+        return pb.DeleteTokenResponse()
+
+    async def EnableToken(self, request: pb.EnableTokenRequest, context: Context) -> pb.EnableTokenResponse:
+        """Bring a token back."""
+        del context
+        (token,) = await self._reader.described([await self._editor.enable(request.token_id)])
+        return pb.EnableTokenResponse(token=token)
+
+    async def DisableToken(self, request: pb.DisableTokenRequest, context: Context) -> pb.DisableTokenResponse:
+        """Switch a token off."""
+        del context
+        row = await self._editor.disable(request.token_id, reason=request.reason)
+        (token,) = await self._reader.described([row])
+        return pb.DisableTokenResponse(token=token)
+
+    async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
+        """Renew the bearer now, and read credits and tier."""
+        del context
+        version = (await self._store.read(request.token_id)).version
+        await self._refresher.refresh(request.token_id, newer_than=version)
+        return pb.RefreshTokenResponse(token=await self._reader.get(request.token_id))
+
+    async def GetPoolStats(self, request: pb.GetPoolStatsRequest, context: Context) -> pb.GetPoolStatsResponse:
+        """Numbers of the whole pool."""
+        del request, context
+        return await self._reader.pool_stats()
+
+    async def AcquireLease(self, request: pb.AcquireLeaseRequest, context: Context) -> pb.AcquireLeaseResponse:
+        """Choose a token, take a lease on it, and give its credential."""
+        wish = read_proto.lease_request(request)
+        wait = _within(context, read_proto.wait_timeout(request.wait_timeout))
+        acquired = await self._acquirer.acquire(wish, wait=wait)
+        return pb.AcquireLeaseResponse(
+            lease=lease_to_proto(acquired.taken.lease, acquired.taken.expire_time),
+            credential=credential_to_proto(acquired.credential),
+            candidate_index=acquired.taken.candidate_index,
+        )
+
+    async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Context) -> pb.RenewLeasesResponse:
+        """Move the deadlines of leases."""
+        del context
+        leases = read_proto.lease_records(request.leases)
+        deadlines = await self._renewer.renew(leases, read_proto.lease_duration(request.lease_duration))
+        renewals = [
+            pb.LeaseRenewal(lease_id=lease.lease_id, renewed=False)
+            if deadline is None
+            else pb.LeaseRenewal(lease_id=lease.lease_id, renewed=True, lease=lease_to_proto(lease, deadline))
+            for lease, deadline in zip(leases, deadlines, strict=True)
+        ]
+        return pb.RenewLeasesResponse(renewals=renewals)
+
+    async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Context) -> pb.ReleaseLeaseResponse:
+        """End a lease and count how its generation went."""
+        del context
+        lease, report = read_proto.lease_record(request.lease), read_proto.outcome_report(request.outcome)
+        return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report))
+
+    async def GetCredential(self, request: pb.GetCredentialRequest, context: Context) -> pb.GetCredentialResponse:
+        """Give the credential of a token, renewed if the upstream has refused the one before."""
+        del context
+        if request.rejected_version > 0:
+            credential = await self._credentials.after_rejection(
+                request.token_id, rejected_version=request.rejected_version
+            )
+        else:
+            credential = await self._credentials.current(request.token_id)
+        return pb.GetCredentialResponse(credential=credential_to_proto(credential))
+
+
+def _within(context: Context, wait: timedelta) -> timedelta:
+    """The wait, cut to what is left of the caller's time."""
+    # The types forget that a call may have no deadline.
+    remaining = cast("float | None", context.time_remaining())
+    if remaining is None:
+        return wait
+    # Compared in seconds: without a deadline grpc tells times beyond what a timedelta holds.
+    seconds = min(wait.total_seconds(), max(0.0, remaining - _ANSWER_RESERVE.total_seconds()))
+    return timedelta(seconds=seconds)

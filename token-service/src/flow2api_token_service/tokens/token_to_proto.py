@@ -1,0 +1,125 @@
+"""Tokens, credentials and counters, from our values to gRPC messages."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flow2api_proto.tokens.v1 import token_pb2
+from flow2api_token_service.credentials.credential import Credential
+from flow2api_token_service.health.rows import health_of
+from flow2api_token_service.health.states import TokenState
+from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, LiveToken
+from flow2api_token_service.stats.counters import Counters, counters_of, with_counted
+from flow2api_token_service.tokens.models import TokenRow
+
+STATE_TO_PROTO = {
+    TokenState.ACTIVE: token_pb2.TOKEN_STATE_ACTIVE,
+    TokenState.COOLING: token_pb2.TOKEN_STATE_COOLING,
+    TokenState.PARKED: token_pb2.TOKEN_STATE_PARKED,
+    TokenState.SUSPECT: token_pb2.TOKEN_STATE_SUSPECT,
+    TokenState.DISABLED: token_pb2.TOKEN_STATE_DISABLED,
+}
+KIND_TO_PROTO = {LeaseKind.IMAGE: token_pb2.KIND_IMAGE, LeaseKind.VIDEO: token_pb2.KIND_VIDEO}
+
+_NOTHING_LIVE = LiveToken(0, 0, {})
+
+
+def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> token_pb2.Token:
+    """A token as people see it: no secret. ``live`` is what Redis knows; the row's stats and rests must be loaded."""
+    live = live or _NOTHING_LIVE
+    counters = with_counted(counters_of(row), live.pending_stats)
+    state = health_of(row).state_at(now)
+    is_at_rest = state == row.state and state is not TokenState.ACTIVE
+    message = token_pb2.Token(
+        token_id=row.id,
+        provider=row.provider,
+        masked_secret=row.masked_secret,
+        email=row.email,
+        name=row.name,
+        remark=row.remark,
+        state=STATE_TO_PROTO[state],
+        state_reason=row.state_reason if is_at_rest else "",
+        state_time=timestamp(row.state_time if state == row.state else row.state_until),
+        state_until_time=timestamp(row.state_until if is_at_rest else None),
+        tier=token_pb2.Tier.ValueType(row.tier),
+        access_token_expire_time=timestamp(row.bearer_expire_time),
+        project_id=row.project_id,
+        project_name=row.project_name,
+        image_enabled=row.image_enabled,
+        video_enabled=row.video_enabled,
+        image_concurrency=row.image_concurrency,
+        video_concurrency=row.video_concurrency,
+        stats=counters_to_proto(counters),
+        create_time=timestamp(row.created_at),
+        last_use_time=timestamp(counters.last_used_at),
+        image_leases=live.image_leases,
+        video_leases=live.video_leases,
+    )
+    if counters.credits is not None:
+        message.credits = counters.credits
+    return message
+
+
+def counters_to_proto(counters: Counters) -> token_pb2.TokenStats:
+    """The counters."""
+    return token_pb2.TokenStats(
+        use_count=counters.use_count,
+        image_count=counters.image_count,
+        video_count=counters.video_count,
+        success_count=counters.success_count,
+        error_count=counters.error_count,
+        consecutive_error_count=counters.consecutive_error_count,
+        today_image_count=counters.today_image_count,
+        today_video_count=counters.today_video_count,
+        today_error_count=counters.today_error_count,
+        today_date="" if counters.today_date is None else counters.today_date.isoformat(),
+        last_success_time=timestamp(counters.last_success_at),
+        last_error_time=timestamp(counters.last_error_at),
+    )
+
+
+def credential_to_proto(credential: Credential) -> token_pb2.Credential:
+    """A credential, with its secrets."""
+    return token_pb2.Credential(
+        token_id=credential.token_id,
+        provider=credential.provider,
+        bearer=credential.bearer,
+        expire_time=timestamp(credential.expire_time),
+        version=credential.version,
+        session_token=credential.session_token,
+        project_id=credential.project_id,
+        location=credential.location,
+        tier=token_pb2.Tier.ValueType(credential.tier),
+        proxy_url=credential.proxy_url,
+    )
+
+
+def lease_to_proto(lease: LeaseRecord, expire_time: datetime) -> token_pb2.Lease:
+    """A lease."""
+    return token_pb2.Lease(
+        lease_id=lease.lease_id,
+        token_id=lease.token_id,
+        kind=KIND_TO_PROTO[lease.kind],
+        api_key_id=lease.api_key_id,
+        upstream_model=lease.upstream_model,
+        expire_time=timestamp(expire_time),
+    )
+
+
+def timestamp(time: datetime | None) -> Timestamp | None:
+    """A time; None stays unset."""
+    if time is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def duration(value: timedelta) -> Duration:
+    """A duration."""
+    message = Duration()
+    message.FromTimedelta(value)
+    return message

@@ -1,0 +1,118 @@
+"""Changing a token: its settings, its secret, its switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flow2api_common.database import Database
+from flow2api_common.errors import InvalidArgument
+from flow2api_token_service.credentials.proof import store_secret
+from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.rows import health_of, store_health
+from flow2api_token_service.health.states import StateReason, disabled, enabled
+from flow2api_token_service.secrets.vault import Vault
+from flow2api_token_service.settings import PoolSettings
+from flow2api_token_service.tokens.changes import TokenChanges
+from flow2api_token_service.tokens.create import Proof, TokenProver, store_proof
+from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.repository import TokenRepository
+from flow2api_upstream.port import Project, Secret
+from flow2api_upstream.registry import ProviderRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUpdate:
+    """New values by field name (`WRITABLE_FIELDS`), and a new secret if there is one."""
+
+    values: dict[str, str | int | bool]
+    secret: Secret | None = field(default=None, repr=False)
+
+
+WRITABLE_FIELDS = frozenset(
+    {
+        "remark",
+        "project_id",
+        "project_name",
+        "image_enabled",
+        "video_enabled",
+        "image_concurrency",
+        "video_concurrency",
+    }
+)
+
+
+class TokenEditor:
+    """The use cases behind UpdateToken, EnableToken, DisableToken and DeleteToken. All raise NotFound."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        changes: TokenChanges,
+        store: CredentialStore,
+        registry: ProviderRegistry,
+        prover: TokenProver,
+        vault: Vault,
+        settings: PoolSettings,
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._store = store
+        self._registry = registry
+        self._prover = prover
+        self._vault = vault
+        self._settings = settings
+
+    async def update(self, token_id: int, update: TokenUpdate) -> TokenRow:
+        """Change fields; a new secret is proved first, and brings back a token that was set aside for the old one.
+
+        Raises InvalidArgument, Conflict when the secret is in the pool, and what the upstream's failure means.
+        """
+        unknown = sorted(set(update.values) - WRITABLE_FIELDS)
+        if unknown:
+            raise InvalidArgument.of("update_mask", f"These fields cannot be changed: {', '.join(unknown)}.")
+        async with self._database.transaction(read_only=True) as session:
+            row = await TokenRepository(session).get(token_id)
+        proof = None
+        if update.secret is not None:
+            proof = await self._prove(row, update, update.secret)
+
+        def change(row: TokenRow, now: datetime) -> None:
+            for name, value in update.values.items():
+                setattr(row, name, value)
+            if update.secret is not None and proof is not None:
+                self._store_new_secret(row, update.secret, proof, now)
+
+        return await self._changes.change(token_id, change, credits_are_fresh=proof is not None)
+
+    async def enable(self, token_id: int) -> TokenRow:
+        """Bring a token back whatever its state, without errors, rests and pauses."""
+        return await self._changes.change(token_id, lambda row, now: store_health(row, enabled(now)))
+
+    async def disable(self, token_id: int, *, reason: str) -> TokenRow:
+        """Switch a token off; what is in flight runs to its end."""
+
+        def change(row: TokenRow, now: datetime) -> None:
+            store_health(row, disabled(health_of(row), reason=reason or StateReason.ADMIN, now=now))
+
+        return await self._changes.change(token_id, change)
+
+    async def delete(self, token_id: int) -> None:
+        """Remove a token; what is in flight runs to its end."""
+        await self._changes.delete(token_id)
+        self._store.forget(token_id)
+
+    async def _prove(self, row: TokenRow, update: TokenUpdate, secret: Secret) -> Proof:
+        # A project belongs to the account; only one that the update names may belong to the new secret's account.
+        project = Project(str(update.values.get("project_id", "")), row.project_name or "Flow2API")
+        return await self._prover.prove(self._registry.get(row.provider), secret, project=project)
+
+    def _store_new_secret(self, row: TokenRow, secret: Secret, proof: Proof, now: datetime) -> None:
+        provider = self._registry.get(row.provider)
+        store_secret(row, secret.value, vault=self._vault)
+        store_proof(row, proof, provider=provider, vault=self._vault, settings=self._settings, now=now)
+        if proof.project.project_id:
+            row.project_id, row.project_name = proof.project.project_id, proof.project.title
+        if row.state_reason != StateReason.ADMIN:
+            store_health(row, enabled(now))

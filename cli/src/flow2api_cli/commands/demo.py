@@ -33,7 +33,7 @@ _RATIO_TOLERANCE = 0.02
 _IMAGE_LATENCY = timedelta(seconds=2)
 _VIDEO_DURATION = timedelta(seconds=6)
 _STORING_DELAY = timedelta(seconds=1)
-_POLL_INTERVAL = timedelta(seconds=1)
+_POLL_INTERVAL_SECONDS = 1.0
 
 
 def demo(
@@ -61,7 +61,7 @@ async def _demo(settings: AllInOneSettings, files: Path, *, once: bool) -> None:
     console = output()
     console.print("starting the sandbox, Redis, NATS and the four services …")
     async with running_sandbox(durations) as sandbox:
-        own = {**upstream_urls(sandbox), "upstream_impersonate": "", "video_poll_interval": _POLL_INTERVAL}
+        own = {**upstream_urls(sandbox), "upstream_impersonate": "", "video_poll_interval": _POLL_INTERVAL_SECONDS}
         async with running_installation(settings, own=own) as installation:
             console.print(f"[bold green]Flow2API[/] serves at [bold]{installation.base_url}[/]")
             await _add_accounts(installation, settings)

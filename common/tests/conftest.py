@@ -79,10 +79,12 @@ class EchoService:
 
 
 class EchoClient:
-    """Calls the service through our own channel."""
+    """Calls the service through our own channel; ``server`` is for tests that stop it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, server: GrpcServer, address: str) -> None:
         self.channel = channel
+        self.server = server
+        self.address = address
         coding = {
             "request_serializer": StringValue.SerializeToString,
             "response_deserializer": StringValue.FromString,
@@ -134,9 +136,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[EchoClient]]]:
         token = service.service_token if client_token is None else SecretStr(client_token)
         channel = open_channel(address, service_token=token)
         channels.append(channel)
-        client = EchoClient(channel)
-        client.server = server  # type: ignore[attr-defined] # for tests that stop it
-        return client
+        return EchoClient(channel, server, address)
 
     yield start
     for channel in channels:

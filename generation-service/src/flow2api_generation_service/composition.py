@@ -99,7 +99,7 @@ async def running_generation_service(
                 clock=clock,
             )
         )
-        # Pictures in flight are waited for after the server has stopped, while everything that they need is still there.
+        # Pictures in flight are waited for after the server has stopped, while all that they need is still there.
         await stack.enter_async_context(parts.draining)
         servicer = _servicer(parts, videos)
         server = GrpcServer(

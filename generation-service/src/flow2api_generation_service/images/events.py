@@ -21,6 +21,11 @@ class EventLog:
         self._news = asyncio.Event()
 
     @property
+    def is_deserted(self) -> bool:
+        """Whether nobody listens. Whoever begins a generation listens at once."""
+        return self._listeners == 0
+
+    @property
     def results(self) -> list[image_pb2.GenerateImageResponse]:
         """The events that stay: pictures and failures."""
         return [event for event in self._events if event.WhichOneof("event") != "progress"]

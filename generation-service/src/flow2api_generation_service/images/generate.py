@@ -87,6 +87,9 @@ class GenerateImages:
         give_up_at = asyncio.get_running_loop().time() + _LONGEST_JOIN.total_seconds()
         while asyncio.get_running_loop().time() < give_up_at:
             generation = self._joinable(key, digest)
+            if generation is not None and generation.is_given_up():
+                await asyncio.sleep(_POLL.total_seconds())
+                continue
             if generation is None:
                 generation_id = new_id("image")
                 claim = await self._keys.claim(key, digest, generation_id)

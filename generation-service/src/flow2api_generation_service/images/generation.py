@@ -41,6 +41,7 @@ class ImageGeneration:
         clock: Clock,
     ) -> None:
         self.generation_id = generation_id
+        self._given_up = False
         self.events = EventLog(self._deserted)
         self._request = request
         self._key = key
@@ -50,11 +51,19 @@ class ImageGeneration:
         self._started = clock()
         self._started_seconds = time.perf_counter()
         self._jobs = [
-            PictureJob(request, generation_id, index, PictureProgress(partial(self._tell, index)))
+            PictureJob(
+                request=request,
+                generation_id=generation_id,
+                index=index,
+                progress=PictureProgress(partial(self._tell, index)),
+                is_deserted=lambda: self.events.is_deserted,
+            )
             for index in range(request.image_count)
         ]
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._started_tasks: dict[int, asyncio.Task[None]] = {}
         self._outstanding = request.image_count
+        # What ends is written down one by one, so that the last one knows all the others.
+        self._one_by_one = asyncio.Lock()
         self._made = 0
         self._errors: list[Flow2APIError] = []
 
@@ -64,28 +73,42 @@ class ImageGeneration:
         try:
             async with self._claim_kept(), asyncio.TaskGroup() as group:
                 for job in self._jobs:
-                    self._tasks[job.index] = group.create_task(self._picture(job), name=f"picture-{job.index}")
+                    group.create_task(self._picture(job), name=f"picture-{job.index}")
             end_error = None if self._made else self._errors[0]
         finally:
             self.events.end(end_error)
 
+    def is_given_up(self) -> bool:
+        """Whether the client went away before everything was asked for, so that nobody can join any more."""
+        return self._given_up
+
     def _deserted(self) -> None:
-        """The last listener has gone: what the upstream was not asked for yet is not asked any more."""
+        """The last listener has gone: what the upstream is not asked for yet is not asked any more."""
         for job in self._jobs:
-            job.is_deserted = True
-            task = self._tasks.get(job.index)
-            if task is not None and not job.is_asked:
-                task.cancel()
+            if not job.is_asked:
+                self._given_up = True
+                if job.index in self._started_tasks:
+                    self._started_tasks[job.index].cancel()
 
     async def _picture(self, job: PictureJob) -> None:
+        task = asyncio.current_task()
+        if self.is_given_up() or task is None:
+            # Deserted before it began.
+            await self._failed(job, _given_up())
+            return
+        self._started_tasks[job.index] = task
         try:
-            made = await self._maker.make(job)
+            try:
+                made = await self._maker.make(job)
+            finally:
+                # What follows is short and is not given up any more.
+                del self._started_tasks[job.index]
         except Flow2APIError as error:
             await self._failed(job, error)
         except asyncio.CancelledError:
-            if not job.is_deserted or job.is_asked:
+            if not self.is_given_up() or job.is_asked:
                 raise
-            await self._failed(job, InternalError("The client went away before the paid call.", reason=CANCELLED))
+            await self._failed(job, _given_up())
         except Exception:
             # One picture's bug must not take the other pictures down.
             log.exception("picture_failed", generation_id=self.generation_id)
@@ -94,39 +117,47 @@ class ImageGeneration:
             await self._stored(job, made)
 
     async def _stored(self, job: PictureJob, made: MadePicture) -> None:
-        self._outstanding -= 1
-        self._made += 1
         event = self._event(job.index)
         event.image.CopyFrom(self._image(made))
-        try:
-            await self._books.write(made.row, self._closing(job, event))
-        except Flow2APIError as error:
-            self._made -= 1
-            self._outstanding += 1
-            await self._failed(job, error)
-            return
+        async with self._one_by_one:
+            self._outstanding -= 1
+            self._made += 1
+            try:
+                await self._books.write(made.row, self._closing(job, event))
+            except Flow2APIError as error:
+                self._made -= 1
+                self._fail(job, error)
+                return
+            self.events.add(event)
         IMAGES_TOTAL.labels(self._request.model_id, "ok").inc()
         IMAGE_SECONDS.labels(self._request.model_id, made.provider).observe(time.perf_counter() - self._started_seconds)
-        self.events.add(event)
 
     async def _failed(self, job: PictureJob, error: Flow2APIError) -> None:
-        self._outstanding -= 1
+        async with self._one_by_one:
+            self._outstanding -= 1
+            event = self._fail(job, error)
+            closing = self._closing(job, event)
+            if closing is not None:
+                # The error itself is what the client has to know; a log entry less is bearable.
+                with suppress(Flow2APIError):
+                    await self._books.write(None, closing)
+
+    def _fail(self, job: PictureJob, error: Flow2APIError) -> image_pb2.GenerateImageResponse:
         self._errors.append(error)
         IMAGES_TOTAL.labels(self._request.model_id, error.reason).inc()
         event = self._event(job.index)
         event.failure.reason = error.reason
         event.failure.message = error.message
-        closing = self._closing(job, event)
-        if closing is not None:
-            # The error itself is what the client has to know; a log entry less is bearable.
-            with suppress(Flow2APIError):
-                await self._books.write(None, closing)
         if self._outstanding or self._made:
             self.events.add(event)
+        return event
 
     def _closing(self, job: PictureJob, last: image_pb2.GenerateImageResponse) -> Closing | None:
         if self._outstanding:
             return None
+        results = self.events.results
+        if last not in results:
+            results.append(last)
         return Closing(
             generation_id=self.generation_id,
             model_id=self._request.model_id,
@@ -137,7 +168,7 @@ class ImageGeneration:
             failed=len(self._errors),
             started=self._started,
             key=self._key,
-            results=[*self.events.results, last],
+            results=results,
         )
 
     def _image(self, made: MadePicture) -> image_pb2.GeneratedImage:
@@ -184,3 +215,7 @@ class ImageGeneration:
                 await self._keys.renew(key, self.generation_id)
             except Flow2APIError as error:
                 log.warning("idempotency_key_not_renewed", generation_id=self.generation_id, reason=error.reason)
+
+
+def _given_up() -> InternalError:
+    return InternalError("The client went away before the upstream was asked.", reason=CANCELLED)

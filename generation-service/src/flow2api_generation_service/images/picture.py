@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -55,15 +55,26 @@ class MadePicture:
 
 
 class PictureJob:
-    """One picture of a request, and how far it is. ``is_asked``: the upstream was asked for it, so it is paid for."""
+    """One picture of a request, and how far it is.
 
-    def __init__(self, request: ImageRequest, generation_id: str, index: int, progress: PictureProgress) -> None:
+    ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        request: ImageRequest,
+        generation_id: str,
+        index: int,
+        progress: PictureProgress,
+        is_deserted: Callable[[], bool],
+    ) -> None:
         self.request = request
         self.generation_id = generation_id
         self.index = index
         self.progress = progress
+        self.is_deserted = is_deserted
         self.is_asked = False
-        self.is_deserted = False
         self.token_id: int | None = None
         self.tries = 0
 
@@ -123,7 +134,7 @@ class PictureMaker:
         return capabilities.images and (option.upscale_to is None or capabilities.image_upscale)
 
     def _has_tries_left(self, job: PictureJob, keep: int = 0) -> bool:
-        return not job.is_deserted and job.tries + keep < self._settings.image_max_attempts
+        return not job.is_deserted() and job.tries + keep < self._settings.image_max_attempts
 
     async def _on_account(self, job: PictureJob, token: HeldToken, option: ImageOption) -> ImageResult:
         """Ask on one account, repeating there what is worth it. Raises UpstreamFailure."""

@@ -130,6 +130,8 @@ class MediaService:
                 data = image.data
             case "media_id":
                 row = await self.get(image.media_id, api_key_id=api_key_id)
+                if row.size_bytes > self._settings.upload_max_bytes:
+                    raise _invalid_image("The stored file is too large to be an input image.")
                 data = await self._store.get(row.object_key, max_bytes=self._settings.upload_max_bytes)
             case _:
                 raise _invalid_image("An input image has neither data nor a media id.")

@@ -48,7 +48,9 @@ def http_floor() -> FastAPI:
 
 
 async def serve_http() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Without the protocol, asyncio does not switch Nagle's algorithm off on the connections.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     await uvicorn.Server(uvicorn.Config(http_floor(), log_level="warning")).serve(sockets=[listener])
 

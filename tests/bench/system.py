@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 _START_TIMEOUT_SECONDS = 60.0
-_TOKENS = 4
+_TOKENS = 3
 
 
 @dataclass(frozen=True, slots=True)

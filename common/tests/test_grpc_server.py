@@ -196,6 +196,21 @@ class TestStop:
         await client.server.stop(timedelta(0))
 
 
+class TestComingBack:
+    async def test_a_peer_that_comes_back_is_found_again(self, serve: Any, unused_tcp_port: int) -> None:
+        client = await serve(address=f"127.0.0.1:{unused_tcp_port}")
+        assert await client.unary("before") == "before"
+        await client.server.stop(timedelta(0))
+        with pytest.raises(DependencyUnavailable), rpc_errors("echo"):
+            await client.unary("lost")
+        await serve(address=f"127.0.0.1:{unused_tcp_port}")
+
+        async def is_found() -> bool:
+            return await client.unary("after", timeout=1) == "after"
+
+        assert await eventually(is_found)
+
+
 class TestCancellation:
     async def test_a_client_that_goes_cancels_the_handler(self, serve: Any) -> None:
         started, cancelled = asyncio.Event(), asyncio.Event()

@@ -173,9 +173,9 @@ class TestAdministration:
         with system.admin() as admin:
             added = admin.post("/admin/tokens", json={"st": "sandbox-st-3", "remark": "for a while"})
             assert added.is_success, added.text
-            listed = admin.get("/admin/tokens").raise_for_status()
-            assert "sandbox-st-3" not in listed.text
-            (token,) = (each for each in listed.json() if each["remark"] == "for a while")
+            listed = admin.get("/admin/tokens").raise_for_status().json()
+            (token,) = (each for each in listed if each["remark"] == "for a while")
+            assert "sandbox-st-3" not in token["st"]
             admin.post(f"/admin/tokens/{token['id']}/disable").raise_for_status()
             (token,) = (each for each in admin.get("/admin/tokens").json() if each["id"] == token["id"])
             assert token["is_active"] is False

@@ -99,11 +99,14 @@ def test_a_dead_private_server_stops_the_process(up: Program) -> None:
 def test_commands_add_an_account_make_files_and_show_the_job(
     up: Program, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    credential = tmp_path / "session-token"
-    credential.write_text("sandbox-st-1\n")
-    added = run_flow2api("tokens", "add", "--credential-file", str(credential), variables=variables)
-    assert added.returncode == 0, added.stderr
-    assert "sandbox-st-1" not in added.stdout
+    for provider, secret in (("flow", "sandbox-st-1"), ("gemini", "sandbox-key-1")):
+        credential = tmp_path / provider
+        credential.write_text(f"{secret}\n")
+        options = ("--provider", provider, "--credential-file", str(credential))
+        added = run_flow2api("tokens", "add", *options, variables=variables)
+        assert added.returncode == 0, added.stderr
+        assert "added token" in added.stdout
+    assert "sandbox-key-1" not in added.stdout + added.stderr + up.log()
 
     image = tmp_path / "lighthouse.png"
     made = run_flow2api("generate", "image", "a lighthouse", "--to", str(image), variables=variables)

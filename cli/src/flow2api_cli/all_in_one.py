@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from flow2api_cli.components import Component, ConnectionSettings, RunningComponents, Started, running_components
 from flow2api_cli.private_servers import private_nats, private_redis, short_runtime_directory
-from flow2api_cli.service_table import SERVICE_NAMES, SERVICES, settings_class
+from flow2api_cli.service_table import METRICS_ELSEWHERE, SERVICE_NAMES, SERVICES, settings_class
 from flow2api_cli.settings import AllInOneSettings
 from flow2api_cli.state import Secrets, StateDirectory, load_or_generate_secrets
 from flow2api_common.settings import SettingsError, load_settings
@@ -102,8 +102,7 @@ def _connections(
         "host": settings.host,
         "port": settings.port,
         "public_url": settings.public_url,
-        # One process has one place for its metrics, which is served beside the components.
-        "metrics_addr": "",
+        **METRICS_ELSEWHERE,
         "admin_username": settings.admin_username,
         "secret_key": secrets.secret_key,
         "service_token": secrets.service_token,

@@ -1,12 +1,12 @@
-"""What a media file really is, found by decoding it."""
+"""What a media file really is, found by decoding it.
+
+The decoders are large and are loaded when something is decoded: most commands have no use for them.
+"""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-
-import av
-from PIL import Image
 
 _AV_TIME_BASE = 1_000_000
 
@@ -40,6 +40,8 @@ class ClipFacts:
 
 def picture_facts(content: bytes) -> PictureFacts:
     """Decode a whole picture. Raises MediaBroken."""
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(content)) as picture:
             picture.load()
@@ -50,6 +52,8 @@ def picture_facts(content: bytes) -> PictureFacts:
 
 def clip_facts(content: bytes) -> ClipFacts:
     """Decode every frame of a clip. Raises MediaBroken."""
+    import av
+
     try:
         with av.open(io.BytesIO(content), mode="r") as container:
             if not container.streams.video:

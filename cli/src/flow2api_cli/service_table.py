@@ -16,9 +16,8 @@ from flow2api_common.settings import BaseServiceSettings, load_settings
 
 @asynccontextmanager
 async def _token_schema(connections: ConnectionSettings) -> AsyncIterator[Started]:
-    from flow2api_token_service.migrate import migrate
-
     from flow2api_common.settings import DatabaseSettings
+    from flow2api_token_service.migrate import migrate
 
     await migrate(load_settings(DatabaseSettings, **connections))
     yield Started()
@@ -26,9 +25,8 @@ async def _token_schema(connections: ConnectionSettings) -> AsyncIterator[Starte
 
 @asynccontextmanager
 async def _generation_schema(connections: ConnectionSettings) -> AsyncIterator[Started]:
-    from flow2api_generation_service.migrate import migrate
-
     from flow2api_common.settings import DatabaseSettings
+    from flow2api_generation_service.migrate import migrate
 
     await migrate(load_settings(DatabaseSettings, **connections))
     yield Started()
@@ -37,7 +35,6 @@ async def _generation_schema(connections: ConnectionSettings) -> AsyncIterator[S
 @asynccontextmanager
 async def _token(connections: ConnectionSettings) -> AsyncIterator[Started]:
     from flow2api_token_service.composition import running_token_service
-
     from flow2api_token_service.settings import TokenServiceSettings
 
     async with running_token_service(load_settings(TokenServiceSettings, **connections)) as service:
@@ -65,12 +62,14 @@ async def _poller(connections: ConnectionSettings) -> AsyncIterator[Started]:
 @asynccontextmanager
 async def _gateway(connections: ConnectionSettings) -> AsyncIterator[Started]:
     from flow2api_gateway.composition import running_gateway
-
     from flow2api_gateway.settings import GatewaySettings
 
     async with running_gateway(load_settings(GatewaySettings, **connections)) as service:
         yield Started(wait=service.wait, provides={"gateway_url": service.address})
 
+
+# One process has one place for its metrics: whoever runs the components serves it beside them.
+METRICS_ELSEWHERE: ConnectionSettings = MappingProxyType({"metrics_addr": ""})
 
 SERVICE_NAMES = ("token", "generation", "poller", "gateway")
 

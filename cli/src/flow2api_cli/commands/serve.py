@@ -10,10 +10,9 @@ import typer
 from flow2api_cli.components import running_components
 from flow2api_cli.console import notices, output, reported_errors
 from flow2api_cli.running import run_until_stopped
-from flow2api_cli.service_table import SERVICES, settings_class
+from flow2api_cli.service_table import METRICS_ELSEWHERE, SERVICES, settings_class
 from flow2api_common.logs import configure_logging
 from flow2api_common.settings import BaseServiceSettings, load_settings
-from flow2api_common.telemetry import metrics_server, setup_telemetry
 
 
 class Service(StrEnum):
@@ -46,7 +45,6 @@ def serve(
     with reported_errors():
         settings = load_settings(settings_class(service))
         configure_logging(settings, service)
-        setup_telemetry(settings, service)
         code = run_until_stopped(_serve(names, settings))
     raise typer.Exit(code)
 
@@ -61,7 +59,10 @@ def migrate(schema: Annotated[Schema, typer.Argument(help="Whose tables.")]) -> 
 
 
 async def _serve(names: list[str], settings: BaseServiceSettings) -> None:
-    async with metrics_server(settings), running_components(SERVICES, names, {}) as components:
+    from flow2api_common.telemetry import metrics_server, setup_telemetry
+
+    setup_telemetry(settings, names[-1])
+    async with metrics_server(settings), running_components(SERVICES, names, METRICS_ELSEWHERE) as components:
         notices().print(f"{names[-1]} is ready")
         await components.wait()
 

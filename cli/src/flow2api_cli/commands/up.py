@@ -10,7 +10,6 @@ from flow2api_cli.running import run_until_stopped
 from flow2api_cli.settings import AllInOneSettings
 from flow2api_common.logs import configure_logging
 from flow2api_common.settings import load_settings
-from flow2api_common.telemetry import metrics_server, setup_telemetry
 
 
 def up() -> None:
@@ -22,13 +21,15 @@ def up() -> None:
         settings = load_settings(AllInOneSettings)
         check_settings(settings)
         configure_logging(settings, "flow2api")
-        setup_telemetry(settings, "flow2api")
         code = run_until_stopped(_serve(settings))
     notices().print("stopped")
     raise typer.Exit(code)
 
 
 async def _serve(settings: AllInOneSettings) -> None:
+    from flow2api_common.telemetry import metrics_server, setup_telemetry
+
+    setup_telemetry(settings, "flow2api")
     notices().print("starting …")
     async with metrics_server(settings), running_installation(settings) as installation:
         print_installation(installation, settings)

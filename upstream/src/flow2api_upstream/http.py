@@ -32,8 +32,10 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. ``paid`` means that the upstream may charge for it: it goes out once, on a connection of its own.
+    """One request. ``paid`` means that the upstream may charge for it.
 
+    A paid request, and one that is not ``repeatable``, goes out at most once, on a connection of its own; others may be
+    sent again by libcurl when a kept connection turns out to be dead.
     ``credentials`` are headers for the host of ``url`` alone: a redirect to another origin goes without them.
     """
 
@@ -45,6 +47,12 @@ class HttpRequest:
     timeout: timedelta | None = None
     proxy_url: str = field(default="", repr=False)
     paid: bool = False
+    repeatable: bool = True
+
+    @property
+    def goes_out_once(self) -> bool:
+        """Whether it must not be sent again behind our back."""
+        return self.paid or not self.repeatable
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ class HttpClient:
         transfer = Transfer(
             max_bytes=self._settings.upstream_max_answer_bytes,
             pauses=False,
-            own_connection=request.paid,
+            own_connection=request.goes_out_once,
             options={},
         )
         # curl ends the call by its own timeout; ours is for the wait for a free handle, and in case curl does not.
@@ -163,7 +171,7 @@ class HttpClient:
         transfer = Transfer(
             max_bytes=self._settings.upstream_max_media_bytes,
             pauses=True,
-            own_connection=request.paid,
+            own_connection=request.goes_out_once,
             options=options,
         )
         async with self._pool.session(request.proxy_url) as session:

@@ -43,9 +43,10 @@ class FlowCalls:
         scope: Scope,
         timeout: timedelta | None = None,
         paid: bool = False,
+        repeatable: bool = True,
     ) -> Mapping[str, object]:
         """The answer of a bearer call; ``path`` begins with ``/`` or ``:``. Raises UpstreamFailure for any error."""
-        request = self.api_request(account, method, path, body, timeout=timeout, paid=paid)
+        request = self.api_request(account, method, path, body, timeout=timeout, paid=paid, repeatable=repeatable)
         return await self._answer(request, scope=scope)
 
     def api_request(
@@ -57,6 +58,7 @@ class FlowCalls:
         *,
         timeout: timedelta | None = None,
         paid: bool = False,
+        repeatable: bool = True,
     ) -> HttpRequest:
         """A bearer call, not sent yet."""
         return HttpRequest(
@@ -68,6 +70,7 @@ class FlowCalls:
             timeout=timeout,
             proxy_url=account.proxy_url,
             paid=paid,
+            repeatable=repeatable,
         )
 
     async def labs(self, account: Account, path: str, body: Mapping[str, object]) -> Mapping[str, object]:

@@ -37,6 +37,7 @@ async def generate_image(calls: FlowCalls, account: Account, call: ImageCall) ->
         image_body(account, call, session_id),
         scope=Scope.GENERATION_WITH_MEDIA if call.references else Scope.GENERATION,
         timeout=calls.settings.image_timeout,
+        repeatable=False,  # Pictures cost no credits, but count against a daily quota.
     )
     return await image_result(answer, account.project_id, session_id)
 
@@ -52,7 +53,13 @@ async def upscale_image(calls: FlowCalls, account: Account, media: MediaHandle, 
         "clientContext": client_context(account, session_id=source.session, with_tier=True),
     }
     answer = await calls.api(
-        account, "POST", "/flow/upsampleImage", body, scope=Scope.UPSCALE, timeout=calls.settings.image_timeout
+        account,
+        "POST",
+        "/flow/upsampleImage",
+        body,
+        scope=Scope.UPSCALE,
+        timeout=calls.settings.image_timeout,
+        repeatable=False,
     )
     data = await _decoded(text_at(answer, "encodedImage"))
     return ImageResult(data=data, url=None, mime_type=image_mime_type(data) or "image/jpeg", handle=None)

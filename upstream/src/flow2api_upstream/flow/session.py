@@ -46,8 +46,10 @@ async def _session_of(calls: FlowCalls, answer: HttpAnswer) -> Mapping[str, obje
         raise failure if failure.failure_class is FailureClass.VERIFICATION else _dead("st_expired")
     if not answer.is_success:
         failure = calls.failure_of(answer, scope=Scope.CONTROL)
-        if failure.failure_class is FailureClass.BAD_INPUT:
-            failure.failure_class = FailureClass.UPSTREAM  # Proves nothing about the session.
+        if failure.failure_class is FailureClass.BAD_INPUT:  # Proves nothing about the session.
+            raise UpstreamFailure(
+                FailureClass.UPSTREAM, "The upstream failed.", reason=failure.reason, http_status=answer.status
+            )
         raise failure
     if _is_html(answer):
         raise _dead("st_refused")

@@ -54,13 +54,15 @@ INTERACTION_CODES: Mapping[str, FailureClass] = MappingProxyType(
         "too_many_requests": FailureClass.THROTTLED,
         "quota_exceeded": FailureClass.QUOTA_MODEL,
         "cancelled": FailureClass.UPSTREAM,
-        "api_error": FailureClass.UPSTREAM,
         "unimplemented": FailureClass.UPSTREAM,
         "service_unavailable": FailureClass.UPSTREAM,
         "deadline_exceeded": FailureClass.UPSTREAM,
     }
 )
-"""Words of the interactions envelope whose meaning does not depend on the call."""
+"""Words of the interactions envelope whose meaning does not depend on the call.
+
+``api_error`` is not here: it says no more than the HTTP status does.
+"""
 
 INTERACTION_CONTENT: Mapping[str, str] = MappingProxyType(
     {

@@ -31,6 +31,25 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _seconds(value: Any) -> Any:
+    """A plain number is seconds, also as text: an environment variable has nothing else."""
+    if isinstance(value, str):
+        try:
+            return timedelta(seconds=float(value))
+        except (ValueError, OverflowError):
+            return value
+    return value
+
+
+def _check_positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be more than 0")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_check_positive)]
+"""A span of time: seconds, or ISO 8601 such as ``PT1M30S``."""
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 """Several words, separated by commas in an environment variable."""
 
@@ -38,7 +57,7 @@ CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 class GatewaySettings(
     ServiceAuthSettings, TokenClientSettings, GenerationClientSettings, MediaSettings, SecretKeySettings
 ):
-    """What the gateway needs to run; durations as numbers are seconds."""
+    """What the gateway needs to run."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -57,14 +76,14 @@ class GatewaySettings(
     """``host:port`` that remote pictures may come from although it is private, over http too."""
     allow_http_images: bool = False
     """Whether remote pictures may come over plain http."""
-    image_fetch_timeout: timedelta = timedelta(seconds=20)
+    image_fetch_timeout: Duration = timedelta(seconds=20)
 
-    heartbeat_interval: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(seconds=12)
+    heartbeat_interval: Duration = timedelta(seconds=12)
     """Quiet time in a stream after which a comment is sent."""
-    drain_timeout: timedelta = timedelta(seconds=5)
+    drain_timeout: Duration = timedelta(seconds=5)
     """How long answers that are under way may go on when the gateway ends."""
-    image_timeout: timedelta = timedelta(minutes=10)
+    image_answer_timeout: Duration = timedelta(minutes=10)
     """Longest image generation; the SDKs wait as long."""
-    video_timeout: timedelta = timedelta(hours=1)
+    video_answer_timeout: Duration = timedelta(hours=1)
     """Longest wait for a video in one answer; the job itself goes on."""
-    media_link_lifetime: timedelta = timedelta(days=7)
+    media_link_lifetime: Duration = timedelta(days=7)

@@ -12,7 +12,7 @@ from PIL import Image
 
 _MIME: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _NAMES: Final = {mime: name for name, mime in _MIME.items()}
-_VARIANT = re.compile(r"^(png|jpeg|webp)-(\d{1,3})$")
+_VARIANT = re.compile(r"(png|jpeg|webp)-(\d{1,3})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def format_of(content_type: str) -> str:
 
 def parse_variant(variant: str) -> PictureFormat | None:
     """The format that a link names; nothing for the stored file itself or an unknown name."""
-    match = _VARIANT.match(variant)
+    match = _VARIANT.fullmatch(variant)
     return PictureFormat(match[1], int(match[2])) if match else None
 
 

@@ -14,13 +14,15 @@ from flow2api_gateway.gateway import GatewayDep
 from flow2api_gateway.media.conversion import convert_picture, parse_variant
 from flow2api_gateway.media.links import MediaLink
 from flow2api_gateway.media.serving import ServedFile, serve_bytes, serve_stored
+from flow2api_gateway.openai.documents import ERRORS
 from flow2api_proto.generation.v1 import generation_service_pb2
 
 router: Final = APIRouter(tags=["media"])
 _MAX_CONVERTED_BYTES: Final = 64 << 20
 
 
-@router.api_route("/media/{media_id}", methods=["GET", "HEAD"], summary="Open a result")
+@router.head("/media/{media_id}", include_in_schema=False)
+@router.get("/media/{media_id}", summary="Open a result", responses=ERRORS)
 async def open_media(
     request: Request,
     gateway: GatewayDep,
@@ -37,7 +39,7 @@ async def open_media(
     wanted = parse_variant(variant)
     if wanted is None:
         file = ServedFile(name=media_id, content_type=media.content_type, size_bytes=media.size_bytes)
-        return serve_stored(request, file, store=gateway.media_store, object_key=media.object_key)
+        return await serve_stored(request, file, store=gateway.media_store, object_key=media.object_key)
     if not media.content_type.startswith("image/"):
         raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
     stored = await gateway.media_store.get(media.object_key, max_bytes=_MAX_CONVERTED_BYTES)

@@ -16,7 +16,7 @@ from flow2api_common.errors import PermissionDenied
 
 KEY_PURPOSE: Final = "gateway/media-links"
 _PATH: Final = "/media/"
-_ID = re.compile(r"^[a-z0-9_]{1,100}$")
+_ID = re.compile(r"[a-z0-9_]{1,100}")
 _SIGNATURE_BYTES: Final = 24
 
 
@@ -65,7 +65,7 @@ class MediaLinks:
         """
         parts = urlsplit(url)
         _, found, media_id = parts.path.rpartition(_PATH)
-        if not found or not _ID.match(media_id):
+        if not found or not _ID.fullmatch(media_id):
             return None
         query = parse_qs(parts.query)
         link = MediaLink(

@@ -42,11 +42,8 @@ def file_headers(file: ServedFile) -> dict[str, str]:
     }
 
 
-def serve_stored(request: Request, file: ServedFile, *, store: MediaStore, object_key: str) -> Response:
-    """The file out of the store, streamed in constant memory. A missing object is NotFound when the stream begins."""
-
-    def stream(start: int, end: int) -> AsyncIterator[bytes]:
-        return store.stream(object_key, start=start, end=end)
+async def serve_stored(request: Request, file: ServedFile, *, store: MediaStore, object_key: str) -> Response:
+    """The file out of the store, streamed in constant memory. Raises NotFound when the object is missing."""
 
     headers = file_headers(file)
     if _is_known(request, file):
@@ -63,7 +60,8 @@ def serve_stored(request: Request, file: ServedFile, *, store: MediaStore, objec
     headers["content-length"] = str(end - start)
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(stream(start, end), status_code=status, headers=headers)
+    content = await _begun(store.stream(object_key, start=start, end=end))
+    return StreamingResponse(content, status_code=status, headers=headers)
 
 
 def serve_bytes(request: Request, file: ServedFile, content: bytes) -> Response:
@@ -74,6 +72,18 @@ def serve_bytes(request: Request, file: ServedFile, content: bytes) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers | {"content-length": str(len(content))})
     return Response(content, headers=headers)
+
+
+async def _begun(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, after the first is there: a missing object must be told before the answer's head is sent."""
+    first = await anext(source, b"")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in source:
+            yield piece
+
+    return pieces()
 
 
 def _is_known(request: Request, file: ServedFile) -> bool:

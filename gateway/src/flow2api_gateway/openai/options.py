@@ -13,8 +13,8 @@ from typing import Final
 from flow2api_common.errors import InvalidArgument
 from flow2api_proto.generation.v1 import media_pb2
 
-_SIZE = re.compile(r"^(\d{1,5})\s*[xX×]\s*(\d{1,5})$")  # noqa: RUF001 - people do write the multiplication sign.
-_RATIO = re.compile(r"^(\d{1,3}):(\d{1,3})$")
+_SIZE = re.compile(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})", re.ASCII)  # noqa: RUF001 - people do write the multiplication sign.
+_RATIO = re.compile(r"(\d{1,3}):(\d{1,3})", re.ASCII)
 _MIN_SIDE: Final = 16
 _MAX_SIDE: Final = 8192
 _MAX_SIDE_RATIO: Final = 10
@@ -60,7 +60,7 @@ def parse_size(text: str | None) -> PixelSize | None:
     """``1024x1024``; nothing for nothing and for ``auto``. Raises InvalidArgument on ``size``."""
     if text is None or text.strip().lower() in ("", "auto"):
         return None
-    match = _SIZE.match(text.strip())
+    match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise _bad_size(text)
     size = PixelSize(int(match[1]), int(match[2]))
@@ -77,7 +77,7 @@ def parse_aspect_ratio(text: str | None) -> str:
         return ""
     if ratio in _RATIO_WORDS:
         return _RATIO_WORDS[ratio]
-    match = _RATIO.match(ratio)
+    match = _RATIO.fullmatch(ratio)
     if match is None or 0 in (int(match[1]), int(match[2])):
         raise InvalidArgument.of(
             "aspect_ratio", f"Invalid value '{_short(text)}'. Use a ratio such as '16:9', or 'landscape' or 'portrait'."

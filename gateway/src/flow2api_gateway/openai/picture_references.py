@@ -14,7 +14,7 @@ from flow2api_gateway.edge.forms import UploadedFile
 from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_proto.generation.v1 import media_pb2
 
-_MEDIA_ID = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
+_MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
 
 
@@ -50,6 +50,6 @@ def _from_object(value: dict[str, Any], param: str, role: media_pb2.InputImageRo
 
 
 def _media_id(value: str, param: str) -> str:
-    if not _MEDIA_ID.match(value):
+    if not _MEDIA_ID.fullmatch(value):
         raise InvalidArgument.of(param, "Neither a URL nor the id of a picture.", reason="INVALID_IMAGE_URL")
     return value

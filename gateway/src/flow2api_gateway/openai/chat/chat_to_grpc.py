@@ -35,7 +35,6 @@ CHAT_FIELDS: Final[Mapping[str, str]] = {
     "image_count": "n",
     "duration_seconds": "seconds",
     "source_video_id": "messages",
-    "resolution": "image_size",
 }
 """Fields of our gRPC requests by the names that chat clients know."""
 

@@ -90,7 +90,7 @@ async def _image_answer(
     streamed: bool,
 ) -> Response:
     link_of = partial(link_to, gateway)
-    events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_timeout)
+    events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_answer_timeout)
     if not streamed:
         made = await while_present(request.receive, gateway.drain, collect_images(events))
         return json_response(image_completion(made, answer, link_of))
@@ -106,7 +106,7 @@ async def _video_answer(
 ) -> Response:
     link_of = partial(link_to, gateway)
     versions = follow_video(
-        gateway.peers.generation, job.video_id, api_key_id=api_key_id, timeout=gateway.settings.video_timeout
+        gateway.peers.generation, job.video_id, api_key_id=api_key_id, timeout=gateway.settings.video_answer_timeout
     )
     if not streamed:
         completion = video_completion(versions, answer, link_of)

@@ -82,7 +82,7 @@ async def _answer(
         check_image_values(body, model, picture_count=len(sources))
         pictures = await input_images(gateway, sources, api_key_id=api_key_id)
         generation = image_request(body, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
-        events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_timeout)
+        events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_answer_timeout)
         if not body.stream:
             made = await while_present(request.receive, gateway.drain, collect_images(events))
             return json_response(await images_answer(gateway, made, form))

@@ -20,9 +20,8 @@ from flow2api_proto.generation.v1 import media_pb2, video_pb2
 router: Final = APIRouter(tags=["videos"])
 
 
-@router.api_route(
-    "/v1/videos/{video_id}/content", methods=["GET", "HEAD"], summary="Download a video", responses=ERRORS
-)
+@router.head("/v1/videos/{video_id}/content", include_in_schema=False)
+@router.get("/v1/videos/{video_id}/content", summary="Download a video", responses=ERRORS)
 async def content(
     request: Request,
     video_id: str,
@@ -38,7 +37,7 @@ async def content(
     file = ServedFile(
         name=media.media_id, content_type=media.content_type, size_bytes=media.size_bytes, is_attachment=True
     )
-    return serve_stored(request, file, store=gateway.media_store, object_key=media.object_key)
+    return await serve_stored(request, file, store=gateway.media_store, object_key=media.object_key)
 
 
 def _stored(video: video_pb2.Video, variant: str) -> media_pb2.Media:

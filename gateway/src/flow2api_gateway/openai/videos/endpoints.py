@@ -147,7 +147,7 @@ async def follow(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Resp
         gateway.peers.generation,
         video_id,
         api_key_id=api_key.api_key_id,
-        timeout=gateway.settings.video_timeout,
+        timeout=gateway.settings.video_answer_timeout,
     )
     versions = await peeked(versions, gateway.settings.heartbeat_interval)
     return EventStream(

@@ -1,0 +1,510 @@
+"""A gateway over real gRPC servers whose servicers are small fakes of the generated contract."""
+
+# ruff: noqa: N802 - the servicers have the names of the RPCs.
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import httpx
+import openai
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+
+from flow2api_common.errors import (
+    CapacityError,
+    Conflict,
+    FailedPrecondition,
+    Flow2APIError,
+    InvalidArgument,
+    NotFound,
+    Unauthenticated,
+)
+from flow2api_common.grpc_server import GrpcServer
+from flow2api_common.media_store import MediaStore
+from flow2api_gateway.app import build_app
+from flow2api_gateway.composition import build_gateway, running_gateway
+from flow2api_gateway.gateway import Gateway
+from flow2api_gateway.settings import GatewaySettings
+from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
+from flow2api_proto.generation.v1 import (
+    generation_service_pb2,
+    generation_service_pb2_grpc,
+    image_pb2,
+    media_pb2,
+    model_pb2,
+    video_pb2,
+)
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+
+API_KEY = "sk-good-key-0123456789"
+SESSION = "session-good"
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
+
+
+def picture(width: int = 64, height: int = 36, color: str = "red", kind: str = "PNG") -> bytes:
+    """A real picture."""
+    output = io.BytesIO()
+    Image.new("RGB", (width, height), color).save(output, kind)
+    return output.getvalue()
+
+
+MODELS = [
+    model_pb2.Model(
+        model_id="gemini-3.1-flash-image",
+        display_name="Flash",
+        modality=model_pb2.MODALITY_IMAGE,
+        aspect_ratios=["16:9", "9:16", "1:1"],
+        resolutions=["1K", "2K"],
+        max_input_images=3,
+    ),
+    model_pb2.Model(
+        model_id="text-only/image", modality=model_pb2.MODALITY_IMAGE, aspect_ratios=["16:9"], resolutions=["1K"]
+    ),
+    model_pb2.Model(
+        model_id="veo-3.1-fast",
+        modality=model_pb2.MODALITY_VIDEO,
+        aspect_ratios=["16:9", "9:16"],
+        resolutions=["720p", "1080p"],
+        durations_seconds=[8, 4],
+        max_input_images=2,
+        shutdown_date="2027-01-01",
+    ),
+]
+
+
+class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
+    """One key, one administrator."""
+
+    def __init__(self) -> None:
+        self.key_checks = 0
+        self.logins: list[access_service_pb2.LoginRequest] = []
+        self.created: list[access_service_pb2.CreateApiKeyRequest] = []
+        self.key_gate: asyncio.Event | None = None
+        self.cache_duration = timedelta(seconds=30)
+        self.login_error: Flow2APIError | None = None
+
+    async def AuthenticateApiKey(self, request: Any, context: Any) -> Any:
+        self.key_checks += 1
+        if self.key_gate is not None:
+            await self.key_gate.wait()
+        if request.secret != API_KEY:
+            raise Unauthenticated("Incorrect API key provided.", reason="API_KEY_INVALID")
+        answer = access_service_pb2.AuthenticateApiKeyResponse(
+            api_key=access_service_pb2.ApiKey(api_key_id="key_1", name="first")
+        )
+        answer.cache_duration.FromTimedelta(self.cache_duration)
+        return answer
+
+    async def CreateApiKey(self, request: Any, context: Any) -> Any:
+        self.created.append(request)
+        key = access_service_pb2.ApiKey(api_key_id="key_2", name=request.name, prefix="sk-new")
+        return access_service_pb2.CreateApiKeyResponse(api_key=key, secret="sk-new-secret")
+
+    async def GetApiKey(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def ListApiKeys(self, request: Any, context: Any) -> Any:
+        keys = [access_service_pb2.ApiKey(api_key_id=f"key_{index}", name="n") for index in (1, 2)]
+        if request.page_token:
+            return access_service_pb2.ListApiKeysResponse(api_keys=keys[1:])
+        return access_service_pb2.ListApiKeysResponse(api_keys=keys[:1], next_page_token="more")
+
+    async def RevokeApiKey(self, request: Any, context: Any) -> Any:
+        if request.api_key_id != "key_1":
+            raise NotFound("There is no such key.", reason="API_KEY_NOT_FOUND")
+        key = access_service_pb2.ApiKey(api_key_id="key_1", name="first")
+        key.revoke_time.GetCurrentTime()
+        return access_service_pb2.RevokeApiKeyResponse(api_key=key)
+
+    async def Login(self, request: Any, context: Any) -> Any:
+        self.logins.append(request)
+        if self.login_error:
+            raise self.login_error
+        if (request.username, request.password) != ("admin", "right-password"):
+            raise Unauthenticated("Wrong name or password.", reason="LOGIN_INVALID")
+        admin = access_service_pb2.Admin(admin_id="1", username="admin")
+        return access_service_pb2.LoginResponse(session_token=SESSION, admin=admin)
+
+    async def AuthenticateSession(self, request: Any, context: Any) -> Any:
+        if request.session_token != SESSION:
+            raise Unauthenticated("Log in first.", reason="SESSION_INVALID")
+        admin = access_service_pb2.Admin(admin_id="1", username="admin")
+        return access_service_pb2.AuthenticateSessionResponse(admin=admin)
+
+    async def Logout(self, request: Any, context: Any) -> Any:
+        return access_service_pb2.LogoutResponse()
+
+    async def ChangePassword(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+
+class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):
+    """A pool in a dict."""
+
+    def __init__(self) -> None:
+        self.tokens: dict[int, token_pb2.Token] = {}
+        self.secrets: dict[int, str] = {}
+        self.updates: list[token_service_pb2.UpdateTokenRequest] = []
+
+    def _get(self, token_id: int) -> token_pb2.Token:
+        if token_id not in self.tokens:
+            raise NotFound("There is no such token.", reason="TOKEN_NOT_FOUND")
+        return self.tokens[token_id]
+
+    async def CreateToken(self, request: Any, context: Any) -> Any:
+        if request.secret in self.secrets.values():
+            raise Conflict("The secret is in the pool.", reason="TOKEN_EXISTS")
+        if request.secret == "dead":
+            raise InvalidArgument.of("secret", "The upstream refuses the secret.")
+        token_id = len(self.tokens) + 1
+        self.secrets[token_id] = request.secret
+        self.tokens[token_id] = token_pb2.Token(
+            token_id=token_id,
+            provider=request.provider,
+            masked_secret=f"…{request.secret[-4:]}",
+            email="a@b.example",
+            remark=request.remark,
+            state=token_pb2.TOKEN_STATE_ACTIVE,
+            tier=token_pb2.TIER_ONE,
+            credits=990,
+            image_enabled=request.image_enabled if request.HasField("image_enabled") else True,
+            video_enabled=True,
+            image_concurrency=request.image_concurrency if request.HasField("image_concurrency") else -1,
+            video_concurrency=-1,
+        )
+        return token_service_pb2.CreateTokenResponse(token=self.tokens[token_id])
+
+    async def GetToken(self, request: Any, context: Any) -> Any:
+        return token_service_pb2.GetTokenResponse(token=self._get(request.token_id))
+
+    async def ListTokens(self, request: Any, context: Any) -> Any:
+        return token_service_pb2.ListTokensResponse(tokens=self.tokens.values(), total_size=len(self.tokens))
+
+    async def UpdateToken(self, request: Any, context: Any) -> Any:
+        self.updates.append(request)
+        token = self._get(request.token.token_id)
+        request.update_mask.paths[:] = [path for path in request.update_mask.paths if path != "secret"]
+        request.update_mask.MergeMessage(request.token, token)
+        return token_service_pb2.UpdateTokenResponse(token=token)
+
+    async def DeleteToken(self, request: Any, context: Any) -> Any:
+        self._get(request.token_id)
+        del self.tokens[request.token_id]
+        return token_service_pb2.DeleteTokenResponse()
+
+    async def EnableToken(self, request: Any, context: Any) -> Any:
+        self._get(request.token_id).state = token_pb2.TOKEN_STATE_ACTIVE
+        return token_service_pb2.EnableTokenResponse(token=self._get(request.token_id))
+
+    async def DisableToken(self, request: Any, context: Any) -> Any:
+        token = self._get(request.token_id)
+        token.state, token.state_reason = token_pb2.TOKEN_STATE_DISABLED, request.reason or "admin"
+        return token_service_pb2.DisableTokenResponse(token=token)
+
+    async def RefreshToken(self, request: Any, context: Any) -> Any:
+        return token_service_pb2.RefreshTokenResponse(token=self._get(request.token_id))
+
+    async def GetPoolStats(self, request: Any, context: Any) -> Any:
+        return token_service_pb2.GetPoolStatsResponse(
+            token_count=len(self.tokens), token_count_by_state={"active": len(self.tokens)}, credits=7
+        )
+
+    async def AcquireLease(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    RenewLeases = ReleaseLease = GetCredential = AcquireLease
+
+
+@dataclass
+class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
+    """Makes red pictures and lets tests say what videos do."""
+
+    store: MediaStore
+    image_requests: list[image_pb2.GenerateImageRequest] = field(default_factory=list)
+    video_requests: list[video_pb2.CreateVideoRequest] = field(default_factory=list)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    media: dict[str, media_pb2.Media] = field(default_factory=dict)
+    videos: dict[str, video_pb2.Video] = field(default_factory=dict)
+    early_error: Flow2APIError | None = None
+    late_error: Flow2APIError | None = None
+    failed_images: dict[int, image_pb2.ImageFailure] = field(default_factory=dict)
+    image_gate: asyncio.Event | None = None
+    image_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    video_changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    watches: int = 0
+    watch_breaks: int = 0
+
+    async def add_media(self, media_id: str, content: bytes, content_type: str, **facts: int) -> media_pb2.Media:
+        """Store a file."""
+        key = f"media/{media_id}"
+        await self.store.put(key, content, content_type=content_type)
+        media = media_pb2.Media(
+            media_id=media_id, object_key=key, content_type=content_type, size_bytes=len(content), **facts
+        )
+        self.media[media_id] = media
+        return media
+
+    async def change_video(self, video_id: str, **fields: Any) -> None:
+        """Move a job on, as the poller would."""
+        async with self.video_changed:
+            video = self.videos[video_id]
+            video.MergeFrom(video_pb2.Video(**fields))
+            video.version += 1
+            self.video_changed.notify_all()
+
+    async def complete_video(self, video_id: str) -> None:
+        """Give the job its clip."""
+        media = await self.add_media(f"clip{video_id.removeprefix('video_')}", MP4, "video/mp4")
+        await self.change_video(video_id, state=video_pb2.VIDEO_STATE_COMPLETED, progress_percent=100, media=media)
+
+    async def ListModels(self, request: Any, context: Any) -> Any:
+        return generation_service_pb2.ListModelsResponse(models=MODELS)
+
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        for model in MODELS:
+            if model.model_id == request.model_id:
+                return generation_service_pb2.GetModelResponse(model=model)
+        raise NotFound(f"The model '{request.model_id}' does not exist.", reason="MODEL_NOT_FOUND")
+
+    async def GenerateImage(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.image_requests.append(request)
+        if self.early_error:
+            raise self.early_error
+        try:
+            for index in range(request.image_count):
+                yield self._event(index, progress=image_pb2.ImageProgress(stage=1, attempt=1))
+            if self.image_gate is not None:
+                await self.image_gate.wait()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.image_cancelled.set()
+            raise
+        if self.late_error:
+            raise self.late_error
+        for index in range(request.image_count):
+            if index in self.failed_images:
+                yield self._event(index, failure=self.failed_images[index])
+                continue
+            progress = image_pb2.ImageProgress(stage=4, progress_percent=40, attempt=1)
+            yield self._event(index, progress=progress)
+            media = await self.add_media(f"pic{len(self.media)}", picture(), "image/png", width=64, height=36)
+            usage = image_pb2.Usage(input_tokens=12, input_text_tokens=12, output_tokens=1120)
+            yield self._event(index, image=image_pb2.GeneratedImage(media=media, usage=usage))
+
+    def _event(self, index: int, **event: Any) -> image_pb2.GenerateImageResponse:
+        return image_pb2.GenerateImageResponse(generation_id="gen1", image_index=index, **event)
+
+    async def CreateVideo(self, request: Any, context: Any) -> Any:
+        self.video_requests.append(request)
+        if self.early_error:
+            raise self.early_error
+        if request.duration_seconds not in (0, 4, 8):
+            raise InvalidArgument.of("duration_seconds", "The model makes clips of 8 or 4 seconds.")
+        video_id = f"video_{len(self.videos) + 1}"
+        self.videos[video_id] = video_pb2.Video(
+            video_id=video_id,
+            model_id=request.model_id,
+            prompt=request.prompt,
+            state=video_pb2.VIDEO_STATE_QUEUED,
+            duration_seconds=request.duration_seconds or 8,
+            size=media_pb2.Dimensions(width=1280, height=720),
+            version=1,
+            api_key_id=request.api_key_id,
+            source_video_id=request.source_video_id,
+            metadata=request.metadata,
+        )
+        self.videos[video_id].create_time.FromSeconds(1_767_225_600)
+        return video_pb2.CreateVideoResponse(video=self.videos[video_id])
+
+    def _video(self, request: Any) -> video_pb2.Video:
+        video = self.videos.get(request.video_id)
+        if video is None or request.api_key_id not in ("", video.api_key_id):
+            raise NotFound("There is no such video.", reason="VIDEO_NOT_FOUND")
+        return video
+
+    async def GetVideo(self, request: Any, context: Any) -> Any:
+        return video_pb2.GetVideoResponse(video=self._video(request))
+
+    async def ListVideos(self, request: Any, context: Any) -> Any:
+        videos = list(self.videos.values())
+        if request.order != video_pb2.VIDEO_ORDER_OLDEST_FIRST:
+            videos.reverse()
+        if request.after_video_id:
+            ids = [video.video_id for video in videos]
+            if request.after_video_id not in ids:
+                raise InvalidArgument.of("after_video_id", "There is no such video.")
+            videos = videos[ids.index(request.after_video_id) + 1 :]
+        size = request.page_size or 20
+        return video_pb2.ListVideosResponse(videos=videos[:size], next_page_token="more" if len(videos) > size else "")
+
+    async def WatchVideo(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.watches += 1
+        seen = request.after_version
+        video = self._video(request)
+        while True:
+            if video.version > seen:
+                seen = video.version
+                yield video_pb2.WatchVideoResponse(video=video)
+                if video.state >= video_pb2.VIDEO_STATE_COMPLETED:
+                    return
+                if self.watch_breaks:
+                    self.watch_breaks -= 1
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+            async with self.video_changed:
+                while video.version <= seen:
+                    await self.video_changed.wait()
+
+    async def CancelVideo(self, request: Any, context: Any) -> Any:
+        video = self._video(request)
+        if video.state >= video_pb2.VIDEO_STATE_COMPLETED:
+            raise FailedPrecondition("The video has ended.", reason="VIDEO_ALREADY_FINAL")
+        video.state = video_pb2.VIDEO_STATE_CANCELLED
+        return video_pb2.CancelVideoResponse(video=video)
+
+    async def DeleteVideo(self, request: Any, context: Any) -> Any:
+        del self.videos[self._video(request).video_id]
+        return video_pb2.DeleteVideoResponse()
+
+    async def UploadMedia(self, request_iterator: Any, context: Any) -> Any:
+        content = b""
+        async for message in request_iterator:
+            assert len(message.chunk) <= 1 << 20
+            content += message.chunk
+        media_id = f"up{len(self.uploads)}"
+        self.uploads[media_id] = content
+        return generation_service_pb2.UploadMediaResponse(media=media_pb2.Media(media_id=media_id))
+
+    async def GetMedia(self, request: Any, context: Any) -> Any:
+        if request.media_id not in self.media:
+            raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
+        return generation_service_pb2.GetMediaResponse(media=self.media[request.media_id])
+
+    async def GetGenerationStats(self, request: Any, context: Any) -> Any:
+        return generation_service_pb2.GetGenerationStatsResponse(
+            video_count_by_state={"queued": len(self.videos)}, image_count=3
+        )
+
+    async def ListRequestLogs(self, request: Any, context: Any) -> Any:
+        entry = generation_service_pb2.RequestLog(
+            generation_id="gen1", operation="image", model_id="m", outcome="ok", duration_ms=1500
+        )
+        return generation_service_pb2.ListRequestLogsResponse(request_logs=[entry], next_page_token="older")
+
+
+@dataclass
+class World:
+    """The gateway's peers, its settings and clients of it."""
+
+    access: FakeAccess
+    tokens: FakeTokens
+    generation: FakeGeneration
+    settings: GatewaySettings
+    servers: dict[str, GrpcServer]
+
+    def with_settings(self, **changes: Any) -> GatewaySettings:
+        """Other settings for the same peers."""
+        return self.settings.model_copy(update=changes)
+
+
+async def _nothing_is_away() -> None:
+    return
+
+
+@pytest.fixture
+async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str) -> AsyncIterator[World]:
+    """Two gRPC servers and the settings of a gateway in front of them."""
+    store = MediaStore.open(media_url)
+    access, tokens, generation = FakeAccess(), FakeTokens(), FakeGeneration(store=store)
+    token_server = _server(service_token)
+    token_server.register(lambda server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, server))
+    token_server.register(lambda server: token_service_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server))
+    generation_server = _server(service_token)
+    generation_server.register(
+        lambda server: generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
+    )
+    servers = {"token": token_server, "generation": generation_server}
+    settings = GatewaySettings(
+        service_token=service_token,
+        secret_key=secret_key,
+        media_url=media_url,
+        token_addr=await token_server.start(),
+        generation_addr=await generation_server.start(),
+        port=0,
+        heartbeat_interval=timedelta(milliseconds=50),
+        drain_timeout=timedelta(milliseconds=200),
+    )
+    yield World(access, tokens, generation, settings, servers)
+    for server in servers.values():
+        await server.stop(timedelta(0))
+
+
+def _server(service_token: SecretStr) -> GrpcServer:
+    return GrpcServer(address="127.0.0.1:0", service_token=service_token, service_names=(), readiness=_nothing_is_away)
+
+
+@pytest.fixture
+def open_client(world: World) -> Callable[..., Any]:
+    """``async with open_client(max_body_bytes=10) as client``: an HTTP client straight into the application."""
+
+    @asynccontextmanager
+    async def opened(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+        async with AsyncExitStack() as stack:
+            gateway: Gateway = await build_gateway(stack, world.with_settings(**changes), base_url="http://gw.example")
+            transport = httpx.ASGITransport(build_app(gateway))
+            client = httpx.AsyncClient(
+                transport=transport,
+                base_url="http://gw.example",
+                headers={"authorization": f"Bearer {API_KEY}"},
+                timeout=20,
+            )
+            yield await stack.enter_async_context(client)
+
+    return opened
+
+
+@pytest.fixture
+async def client(open_client: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a good API key, without a socket."""
+    async with open_client() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def admin(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """The same client with an administrator's session."""
+    client.headers["authorization"] = f"Bearer {SESSION}"
+    return client
+
+
+@pytest.fixture
+async def address(world: World) -> AsyncIterator[str]:
+    """A gateway on a real socket."""
+    async with running_gateway(world.settings) as service:
+        yield service.address
+
+
+@pytest.fixture
+async def sdk(address: str) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The official client of that gateway."""
+    async with openai.AsyncOpenAI(api_key=API_KEY, base_url=f"{address}/v1", max_retries=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_picture() -> Callable[..., bytes]:
+    """Real pictures."""
+    return picture
+
+
+@pytest.fixture
+def busy() -> CapacityError:
+    """Nothing is free for six seconds."""
+    return CapacityError("All accounts are busy.", retry_after=timedelta(seconds=6))

@@ -1,0 +1,178 @@
+"""Administration over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from flow2api_common.errors import CapacityError
+
+ADMIN_ROUTES = [
+    ("POST", "/admin/tokens"),
+    ("GET", "/admin/tokens"),
+    ("GET", "/admin/tokens/1"),
+    ("PUT", "/admin/tokens/1"),
+    ("DELETE", "/admin/tokens/1"),
+    ("POST", "/admin/tokens/1/enable"),
+    ("POST", "/admin/tokens/1/disable"),
+    ("POST", "/admin/tokens/1/refresh"),
+    ("GET", "/admin/stats"),
+    ("GET", "/admin/jobs"),
+    ("GET", "/admin/logs"),
+    ("GET", "/admin/keys"),
+    ("POST", "/admin/keys"),
+    ("DELETE", "/admin/keys/key_1"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
+async def test_the_api_key_opens_no_admin_route(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, path)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_session")
+
+
+async def test_the_admin_session_opens_no_v1_route(admin: httpx.AsyncClient) -> None:
+    assert (await admin.get("/v1/models")).status_code == 401
+
+
+async def test_login_gives_a_bearer_that_opens(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/admin/login", json={"username": "admin", "password": "right-password"})
+    assert answer.json()["success"] is True
+    bearer = {"authorization": f"Bearer {answer.json()['token']}"}
+    assert (await client.get("/admin/tokens", headers=bearer)).json() == []
+    assert (await client.post("/admin/logout", headers=bearer)).status_code == 200
+
+
+async def test_a_wrong_login_is_401_and_shows_nothing(client: httpx.AsyncClient) -> None:
+    response = await client.post("/admin/login", json={"username": "admin", "password": "wrong-password"})
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_login")
+    assert "wrong-password" not in response.text
+
+
+async def test_a_wrong_body_does_not_echo_the_password(client: httpx.AsyncClient) -> None:
+    response = await client.post("/admin/login", json={"username": 1, "password": "right-password"})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "username")
+    assert "right-password" not in response.text
+
+
+async def test_too_many_logins_are_429(client: httpx.AsyncClient, world: Any) -> None:
+    world.access.login_error = CapacityError(
+        "Too many wrong logins.", reason="LOGIN_THROTTLED", retry_after=timedelta(seconds=60)
+    )
+    response = await client.post("/admin/login", json={"username": "admin", "password": "x"})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "60")
+
+
+async def test_the_login_address_is_that_of_the_connection(address: str, world: Any) -> None:
+    async with httpx.AsyncClient() as client:
+        headers = {"x-forwarded-for": "8.8.8.8", "x-real-ip": "8.8.8.8", "forwarded": "for=8.8.8.8"}
+        await client.post(f"{address}/admin/login", json={"username": "a", "password": "b"}, headers=headers)
+    assert world.access.logins[0].client_address == "127.0.0.1"
+
+
+async def test_a_tokens_life(admin: httpx.AsyncClient, world: Any) -> None:
+    fields = {"st": "secret-session-token-abcd", "remark": "mine", "image_concurrency": 3, "video_enabled": True}
+    added = (await admin.post("/admin/tokens", json=fields)).json()
+    assert (added["id"], added["st"], added["remark"], added["image_concurrency"]) == (1, "…abcd", "mine", 3)
+    assert (added["credits"], added["user_paygate_tier"], added["is_active"]) == (990, "PAYGATE_TIER_ONE", True)
+    changed = await admin.put("/admin/tokens/1", json={"remark": "yours", "image_enabled": False})
+    assert (changed.json()["remark"], changed.json()["image_enabled"]) == ("yours", False)
+    assert set(world.tokens.updates[0].update_mask.paths) == {"remark", "image_enabled"}
+    disabled = (await admin.post("/admin/tokens/1/disable", json={"reason": "holiday"})).json()
+    assert (disabled["is_active"], disabled["state"], disabled["ban_reason"]) == (False, "disabled", "holiday")
+    assert (await admin.post("/admin/tokens/1/disable")).json()["state_reason"] == "admin"
+    assert (await admin.post("/admin/tokens/1/enable")).json()["state"] == "active"
+    assert (await admin.post("/admin/tokens/1/refresh")).json()["id"] == 1
+    listed = await admin.get("/admin/tokens")
+    assert [token["id"] for token in listed.json()] == [1]
+    assert "secret-session-token" not in listed.text
+    assert (await admin.delete("/admin/tokens/1")).json() == {"success": True, "id": 1, "deleted": True}
+    assert (await admin.get("/admin/tokens/1")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "secret"),
+    [
+        ({"provider": "gemini", "api_key": "AIza-key"}, "AIza-key"),
+        ({"provider": "vertex", "service_account": {"type": "service_account"}}, '{"type":"service_account"}'),
+        ({"provider": "vertex", "service_account": '{"a": 1}'}, '{"a": 1}'),
+        ({"st": " padded \n"}, "padded"),
+    ],
+)
+async def test_each_provider_has_its_secret(
+    admin: httpx.AsyncClient, world: Any, fields: dict[str, Any], secret: str
+) -> None:
+    assert (await admin.post("/admin/tokens", json=fields)).status_code == 200
+    assert world.tokens.secrets[1] == secret
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({}, 400, "st"),
+        ({"st": ""}, 400, "st"),
+        ({"st": "dead"}, 400, "st"),
+        ({"provider": "gemini", "api_key": "dead"}, 400, "api_key"),
+        ({"provider": "gemini", "st": "x"}, 400, "api_key"),
+        ({"provider": "other", "st": "x"}, 400, "provider"),
+        ({"st": "x", "image_concurrency": -2}, 400, "image_concurrency"),
+        ({"st": 7}, 400, "st"),
+    ],
+)
+async def test_a_wrong_token_names_its_field(
+    admin: httpx.AsyncClient, fields: dict[str, Any], status: int, param: str
+) -> None:
+    response = await admin.post("/admin/tokens", json=fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (status, param)
+
+
+async def test_the_same_secret_twice_is_a_conflict(admin: httpx.AsyncClient) -> None:
+    await admin.post("/admin/tokens", json={"st": "abcd"})
+    again = await admin.post("/admin/tokens", json={"st": "abcd"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "already_exists")
+
+
+async def test_a_new_secret_is_put_under_the_mask(admin: httpx.AsyncClient, world: Any) -> None:
+    await admin.post("/admin/tokens", json={"st": "abcd"})
+    await admin.put("/admin/tokens/1", json={"st": "efgh"})
+    assert world.tokens.updates[0].secret == "efgh"
+
+
+@pytest.mark.parametrize("token_id", ["99", "x", "-1", "1" * 30])
+async def test_an_unknown_token_is_404(admin: httpx.AsyncClient, token_id: str) -> None:
+    response = await admin.post(f"/admin/tokens/{token_id}/enable")
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "token_not_found")
+
+
+async def test_keys_are_made_listed_and_revoked(admin: httpx.AsyncClient, world: Any) -> None:
+    made = (await admin.post("/admin/keys", json={"name": "app", "max_concurrency": 4})).json()
+    assert (made["key"], made["name"]) == ("sk-new-secret", "app")
+    assert world.access.created[0].max_concurrency == 4
+    listed = await admin.get("/admin/keys")
+    assert [key["id"] for key in listed.json()] == ["key_1", "key_2"]
+    assert "sk-new-secret" not in listed.text
+    assert (await admin.delete("/admin/keys/key_1")).json()["is_active"] is False
+    assert (await admin.delete("/admin/keys/key_9")).status_code == 404
+
+
+async def test_a_key_without_a_name_is_refused(admin: httpx.AsyncClient) -> None:
+    response = await admin.post("/admin/keys", json={"name": ""})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "name")
+
+
+async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any) -> None:
+    await client.post(
+        "/v1/videos",
+        json={"model": "veo-3.1-fast", "prompt": "waves"},
+        headers={"authorization": "Bearer sk-good-key-0123456789"},
+    )
+    stats = (await admin.get("/admin/stats")).json()
+    assert (stats["total_tokens"], stats["videos_by_state"], stats["total_credits"]) == (0, {"queued": 1}, 7)
+    jobs = (await admin.get("/admin/jobs?limit=5")).json()
+    assert [(job["id"], job["state"], job["api_key_id"]) for job in jobs] == [("video_1", "queued", "key_1")]
+    logs = await admin.get("/admin/logs")
+    assert (logs.json()[0]["outcome"], logs.headers["x-next-page-token"]) == ("ok", "older")
+    assert (await admin.get("/admin/jobs?state=nope")).json()["error"]["param"] == "state"

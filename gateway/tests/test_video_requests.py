@@ -1,0 +1,224 @@
+"""The Videos API below the SDK, and the files behind it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+
+from flow2api_proto.generation.v1 import media_pb2, video_pb2
+
+GOOD = {"model": "veo-3.1-fast", "prompt": "waves"}
+
+
+async def create(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post("/v1/videos", json=GOOD | fields)
+
+
+async def test_json_and_forms_make_the_same_job(client: httpx.AsyncClient, world: Any) -> None:
+    fields = {"seconds": "4", "size": "1080x1920", "seed": "7", "negative_prompt": "rain"}
+    await client.post("/v1/videos", json=GOOD | fields | {"seconds": 4, "seed": 7})
+    await client.post("/v1/videos", data=GOOD | fields)
+    await client.post("/v1/videos", data=GOOD | fields, files={"unused": b""})
+    first, second, third = world.generation.video_requests
+    assert first == second == third
+    assert (first.duration_seconds, first.resolution, first.seed) == (4, "1080p", 7)
+    assert (first.size.width, first.size.height) == (1080, 1920)
+
+
+async def test_the_answer_sets_the_pause_of_polls(client: httpx.AsyncClient) -> None:
+    response = await create(client)
+    assert int(response.headers["openai-poll-after-ms"]) > 0
+    assert response.json() == response.json() | {
+        "id": "video_1",
+        "object": "video",
+        "status": "queued",
+        "progress": 0,
+        "created_at": 1767225600,
+        "completed_at": None,
+        "seconds": "8",
+        "size": "1280x720",
+        "error": None,
+        "remixed_from_video_id": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["object", "object with url inside", "text", "id"],
+)
+async def test_every_form_of_a_first_frame(
+    client: httpx.AsyncClient, world: Any, make_picture: Any, reference: str
+) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(make_picture()).decode()}"
+    forms: dict[str, Any] = {
+        "object": {"image_url": url},
+        "object with url inside": {"image_url": {"url": url}},
+        "text": url,
+        "id": {"file_id": "pic7"},
+    }
+    assert (await create(client, input_reference=forms[reference])).status_code == 200
+    image = world.generation.video_requests[0].input_images[0]
+    assert image.media_id == "pic7" if reference == "id" else image.data == make_picture()
+
+
+async def test_references_and_a_last_frame_have_their_roles(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client, reference_images=[{"file_id": "a"}], last_frame={"file_id": "b"})
+    roles = [(image.media_id, image.role) for image in world.generation.video_requests[0].input_images]
+    assert roles == [("a", media_pb2.INPUT_IMAGE_ROLE_REFERENCE), ("b", media_pb2.INPUT_IMAGE_ROLE_LAST_FRAME)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": " "}, "prompt"),
+        ({"model": "gemini-3.1-flash-image"}, "model"),
+        ({"seconds": "soon"}, "seconds"),
+        ({"seconds": 7}, "seconds"),
+        ({"size": "0x0"}, "size"),
+        ({"resolution": "4k"}, "resolution"),
+        ({"input_reference": [{"file_id": "a"}] * 3}, "input_reference"),
+        ({"input_reference": 7}, "input_reference"),
+        ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"metadata": {str(index): "x" for index in range(17)}}, "metadata"),
+        ({"webhook_url": "ftp://x"}, "webhook_url"),
+    ],
+)
+async def test_wrong_values_name_their_param(client: httpx.AsyncClient, fields: dict[str, Any], param: str) -> None:
+    response = await create(client, **fields)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "code"),
+    [
+        (video_pb2.VIDEO_STATE_QUEUED, "queued", None),
+        (video_pb2.VIDEO_STATE_SUBMITTING, "queued", None),
+        (video_pb2.VIDEO_STATE_IN_PROGRESS, "in_progress", None),
+        (video_pb2.VIDEO_STATE_UPSCALING, "in_progress", None),
+        (video_pb2.VIDEO_STATE_STORING, "in_progress", None),
+        (video_pb2.VIDEO_STATE_COMPLETED, "completed", None),
+        (video_pb2.VIDEO_STATE_FAILED, "failed", "upstream_error"),
+        (video_pb2.VIDEO_STATE_FILTERED, "failed", "content_policy_violation"),
+        (video_pb2.VIDEO_STATE_CANCELLED, "failed", "cancelled"),
+        (video_pb2.VIDEO_STATE_EXPIRED, "failed", "expired"),
+    ],
+)
+async def test_states_are_the_four_words_of_the_sdk(
+    client: httpx.AsyncClient, world: Any, state: Any, status: str, code: str | None
+) -> None:
+    await create(client)
+    await world.generation.change_video("video_1", state=state)
+    video = (await client.get("/v1/videos/video_1")).json()
+    assert video["status"] == status
+    assert (video["error"] or {}).get("code") == code
+
+
+async def test_another_keys_video_does_not_exist(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client)
+    world.generation.videos["video_1"].api_key_id = "key_9"
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/content"), ("GET", "/events")):
+        response = await client.request(method, f"/v1/videos/video_1{path}")
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "video_not_found")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("order=up", "order"),
+        ("after=video_9", "after"),
+    ],
+)
+async def test_a_wrong_listing_names_its_param(client: httpx.AsyncClient, query: str, param: str) -> None:
+    await create(client)
+    response = await client.get(f"/v1/videos?{query}")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+async def test_an_empty_list_has_its_members(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/v1/videos")).json()
+    assert answer == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+
+
+async def test_a_cancelled_video_cannot_be_cancelled_again(client: httpx.AsyncClient) -> None:
+    await create(client)
+    first = await client.post("/v1/videos/video_1/cancel")
+    second = await client.post("/v1/videos/video_1/cancel")
+    assert first.json()["error"]["code"] == "cancelled"
+    assert (second.status_code, second.json()["error"]["code"]) == (400, "video_already_final")
+
+
+async def test_events_follow_a_video_to_its_end(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client)
+    await world.generation.complete_video("video_1")
+    response = await client.get("/v1/videos/video_1/events")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.text.startswith("event: video.completed\ndata: {")
+
+
+async def test_content_by_range_and_head(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client)
+    await world.generation.complete_video("video_1")
+    whole = await client.get("/v1/videos/video_1/content")
+    part = await client.get("/v1/videos/video_1/content", headers={"range": "bytes=4-11"})
+    tail = await client.get("/v1/videos/video_1/content", headers={"range": "bytes=-3"})
+    head = await client.head("/v1/videos/video_1/content")
+    outside = await client.get("/v1/videos/video_1/content", headers={"range": "bytes=999999-"})
+    size = len(whole.content)
+    assert (part.status_code, part.content) == (206, b"ftypmp42")
+    assert part.headers["content-range"] == f"bytes 4-11/{size}"
+    assert tail.content == whole.content[-3:]
+    assert (head.content, head.headers["content-length"]) == (b"", str(size))
+    assert (outside.status_code, outside.headers["content-range"]) == (416, f"bytes */{size}")
+    assert whole.headers["accept-ranges"] == "bytes"
+    assert "attachment" in whole.headers["content-disposition"]
+
+
+async def test_variants_of_the_content(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
+    await create(client)
+    still = await world.generation.add_media("still", make_picture(kind="WEBP"), "image/webp")
+    await world.generation.complete_video("video_1")
+    missing = await client.get("/v1/videos/video_1/content?variant=thumbnail")
+    await world.generation.change_video("video_1", thumbnail=still)
+    found = await client.get("/v1/videos/video_1/content?variant=thumbnail")
+    sheet = await client.get("/v1/videos/video_1/content?variant=spritesheet")
+    unknown = await client.get("/v1/videos/video_1/content?variant=gif")
+    assert (missing.status_code, found.headers["content-type"]) == (404, "image/webp")
+    assert [answer.json()["error"]["param"] for answer in (sheet, unknown)] == ["variant", "variant"]
+
+
+async def test_a_result_link_opens_without_a_key_and_a_changed_one_does_not(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    await create(client)
+    await world.generation.complete_video("video_1")
+    url = (await client.get("/v1/videos/video_1")).json()["url"]
+    del client.headers["authorization"]
+    opened = await client.get(url)
+    assert (opened.status_code, opened.headers["content-type"]) == (200, "video/mp4")
+    part = await client.get(url, headers={"range": "bytes=0-3"})
+    assert (part.status_code, len(part.content)) == (206, 4)
+    cached = await client.get(url, headers={"if-none-match": opened.headers["etag"]})
+    assert (cached.status_code, cached.content) == (304, b"")
+    other_version = await client.get(url, headers={"range": "bytes=0-3", "if-range": '"other"'})
+    assert other_version.status_code == 200
+    for changed in (url[:-1] + ("A" if url[-1] != "A" else "B"), url.replace("clip1", "clip2"), url + "&as=png-100"):
+        assert (await client.get(changed)).status_code == 403
+    assert (await client.get("/media/clip1")).status_code == 403
+
+
+async def test_a_file_that_is_gone_is_404(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client)
+    await world.generation.complete_video("video_1")
+    url = (await client.get("/v1/videos/video_1")).json()["url"]
+    await world.generation.store.delete(world.generation.media["clip1"].object_key)
+    gone_from_store = await client.get(url)
+    world.generation.media.clear()
+    gone_from_index = await client.get(url)
+    assert (gone_from_store.status_code, gone_from_index.status_code) == (404, 404)
+    assert gone_from_index.json()["error"]["code"] == "media_not_found"

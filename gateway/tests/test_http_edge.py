@@ -199,3 +199,12 @@ async def test_a_wrong_key_is_not_remembered(client: httpx.AsyncClient, world: A
     for _ in range(2):
         await client.get("/v1/models", headers={"authorization": "Bearer sk-wrong"})
     assert world.access.key_checks == 2
+
+
+async def test_a_body_above_the_limit_is_refused_on_a_socket_without_hanging(address: str) -> None:
+    body = b'{"model": "' + b"x" * (65 << 20) + b'"}'
+    headers = {"authorization": "Bearer sk-good-key-0123456789", "content-type": "application/json"}
+    async with httpx.AsyncClient(timeout=30) as client:
+        refused = await client.post(f"{address}/v1/chat/completions", content=body, headers=headers)
+        assert refused.status_code == 413
+        assert (await client.get(f"{address}/healthz")).status_code == 200

@@ -49,6 +49,10 @@ test: setup ## Run every test; starts the servers that it needs by itself (ARGS=
 proto: setup ## Write the gRPC stubs anew from proto/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py
 
+.PHONY: docs
+docs: setup ## Write the generated pages of docs/ anew
+	@$(BIN)/python deploy/checks/settings_page.py
+
 .PHONY: format
 format: setup ## Format the code and mend what can be mended mechanically
 	@$(BIN)/ruff check --quiet --fix .
@@ -59,12 +63,13 @@ format: setup ## Format the code and mend what can be mended mechanically
 lint: setup ## Check format, lint, types, import rules, protos, and that nothing private is tracked
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench
+	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench deploy/checks
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf format --exit-code --diff proto > /dev/null
 	$(BIN)/buf lint proto
 	@deploy/checks/proto_breaking.sh $(BIN)/buf
 	@deploy/checks/proto_stubs.sh $(BIN)
+	$(BIN)/python deploy/checks/settings_page.py --check
 	@deploy/checks/tracked_files.sh
 
 .PHONY: bench

@@ -17,13 +17,19 @@ class InstallationSettings(BaseServiceSettings):
     """Where an installation is, and who may administer it."""
 
     host: str = DEFAULT_HOST
+    """Address that the gateway listens on."""
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    """Port that the gateway listens on; 0 takes a free one."""
     public_url: str = ""
     """Base of the links handed to clients; ``http://host:port`` when it is empty."""
     state_dir: Path = Path(".flow2api")
+    """Databases, queues, media and generated secrets of the all-in-one mode."""
     api_key: SecretStr | None = None
+    """First API key; the all-in-one mode makes one and prints it once."""
     admin_username: str = "admin"
+    """First administrator."""
     admin_password: SecretStr | None = None
+    """Password of the first administrator; the all-in-one mode makes one and prints it once. There is no default."""
 
 
 class AllInOneSettings(InstallationSettings):

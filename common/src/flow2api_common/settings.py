@@ -96,11 +96,18 @@ class BaseServiceSettings(BaseSettings):
     """What every service has."""
 
     model_config = SettingsConfigDict(
-        frozen=True, env_prefix=ENV_PREFIX, extra="ignore", hide_input_in_errors=True, validate_default=False
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        extra="ignore",
+        hide_input_in_errors=True,
+        validate_default=False,
+        use_attribute_docstrings=True,
     )
 
     log_level: Annotated[str, AfterValidator(_check_log_level)] = "info"
+    """``debug``, ``info``, ``warning``, ``error`` or ``critical``."""
     log_format: Literal["json", "console"] = "json"
+    """One JSON object a line, or lines for people."""
     otlp_endpoint: str = ""
     """Where traces go, e.g. ``http://127.0.0.1:4317``; none go anywhere when it is empty."""
     metrics_addr: Annotated[str, AfterValidator(_check_optional_host_port)] = ""
@@ -124,42 +131,49 @@ class ServiceAuthSettings(BaseServiceSettings):
     """What services show each other on gRPC."""
 
     service_token: Annotated[SecretStr, AfterValidator(_check_service_token)]
+    """Bearer that the services show each other on gRPC; the same everywhere."""
 
 
 class TokenClientSettings(BaseServiceSettings):
     """Where the token service is."""
 
     token_addr: Address = "127.0.0.1:50051"  # noqa: S105 - an address, no secret
+    """Where the token service listens, ``host:port`` or ``unix:/path``; its clients connect there."""
 
 
 class GenerationClientSettings(BaseServiceSettings):
     """Where the generation service is."""
 
     generation_addr: Address = "127.0.0.1:50052"
+    """Where the generation service listens, ``host:port`` or ``unix:/path``; its clients connect there."""
 
 
 class DatabaseSettings(BaseServiceSettings):
     """``sqlite+aiosqlite:///path`` or ``postgresql+asyncpg://…``."""
 
     database_url: Annotated[SecretStr, AfterValidator(_check_database_url)]
+    """``postgresql+asyncpg://…``, one schema per service, or ``sqlite+aiosqlite:///path``, one file per service."""
 
 
 class NatsSettings(BaseServiceSettings):
     """``nats://…``; several servers of one cluster are separated by commas."""
 
     nats_url: Annotated[SecretStr, AfterValidator(_check_nats_url)]
+    """``nats://…`` with JetStream; several servers of one cluster are separated by commas."""
 
 
 class MediaSettings(BaseServiceSettings):
     """``file:///absolute/directory`` or ``s3://bucket/prefix``; see `flow2api_common.media_store`."""
 
     media_url: Annotated[str, AfterValidator(_check_media_url)]
+    """``file:///absolute/directory`` or ``s3://bucket/prefix``; the same for every service."""
 
 
 class SecretKeySettings(BaseServiceSettings):
     """What keys are derived from (`flow2api_common.keys`): at least 16 characters."""
 
     secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)]
+    """Encrypts stored secrets and signs media links; at least 16 characters, the same everywhere."""
 
 
 def load_settings(cls: type[S], **overrides: object) -> S:

@@ -20,7 +20,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 _MOST_RENEWALS: Final = 1000
-_RELEASE_PAUSES_SECONDS: Final = (0.2, 1.0, 3.0)
+_RELEASE_PAUSES_SECONDS: Final = (0.2, 1.0, 3.0, 10.0)
 
 
 class HeldToken:

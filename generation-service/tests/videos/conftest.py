@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from flow2api_testing.waiting import eventually
+from pydantic import SecretStr
 
-from flow2api_common.settings import load_settings
+from flow2api_common.database import Database
+from flow2api_common.settings import DatabaseSettings, load_settings
+from flow2api_generation_service.migrate import migrate
+from flow2api_generation_service.models_base import SCHEMA
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_generation_service.videos.job_to_grpc import JOB_STATES
 from flow2api_poller_service.composition import running_poller_service
 from flow2api_poller_service.settings import PollerServiceSettings
 from flow2api_proto.generation.v1 import generation_service_pb2_grpc, video_pb2
 from flow2api_sandbox.server import RunningSandbox
+from flow2api_testing.waiting import eventually
 
 API_KEY = "key_1"
 
@@ -77,9 +81,7 @@ def video_settings(generation_settings: GenerationServiceSettings) -> Generation
 
 
 @pytest.fixture
-def start_videos(
-    start_service: Any, video_settings: GenerationServiceSettings, sandbox: RunningSandbox
-) -> StartVideos:
+def start_videos(start_service: Any, video_settings: GenerationServiceSettings, sandbox: RunningSandbox) -> StartVideos:
     """Runs a service with some settings changed, and the poller beside it unless told otherwise."""
 
     @asynccontextmanager
@@ -108,3 +110,12 @@ async def videos(start_videos: StartVideos, pool: Any) -> AsyncIterator[VideoCli
     await pool.add_flow("sandbox-st-1")
     async with start_videos() as client:
         yield client
+
+
+@pytest_asyncio.fixture
+async def sqlite_database(sqlite_url: str) -> AsyncIterator[Database]:
+    """A migrated SQLite database, where the kind does not matter."""
+    await migrate(load_settings(DatabaseSettings, database_url=sqlite_url))
+    opened = Database(SecretStr(sqlite_url), schema=SCHEMA)
+    yield opened
+    await opened.aclose()

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.media.models import MediaRow
+from flow2api_generation_service.upserts import add_if_absent
 
 
 class MediaRepository:
@@ -19,9 +20,7 @@ class MediaRepository:
 
     async def add(self, row: MediaRow) -> None:
         """Store a row. A repeat with the same id changes nothing."""
-        if await self._session.get(MediaRow, row.media_id) is None:
-            self._session.add(row)
-            await self._session.flush()
+        await add_if_absent(self._session, row)
 
     async def get(self, media_id: str, *, now: datetime) -> MediaRow | None:
         """The row, unless it has expired."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Insert, delete, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.requestlog.models import DailyStatsRow, RequestLogRow
+from flow2api_generation_service.upserts import add_if_absent, insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,14 @@ class RequestLogRepository:
 
     async def add(self, row: RequestLogRow) -> None:
         """Store an entry. A repeat with the same id changes nothing."""
-        if await self._session.get(RequestLogRow, row.generation_id) is None:
-            self._session.add(row)
-            await self._session.flush()
+        await add_if_absent(self._session, row)
 
     async def count_images(self, day: date, *, made: int, failed: int) -> None:
         """Add to the sums of a day."""
-        dialect = self._session.get_bind().dialect.name
-        insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-        statement = insert(DailyStatsRow).values(day=day, image_count=made, image_error_count=failed)
-        upsert: Insert = statement.on_conflict_do_update(
+        statement = insert_into(self._session, DailyStatsRow).values(
+            day=day, image_count=made, image_error_count=failed
+        )
+        upsert = statement.on_conflict_do_update(
             index_elements=[DailyStatsRow.day],
             set_={
                 "image_count": DailyStatsRow.image_count + statement.excluded.image_count,

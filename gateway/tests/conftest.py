@@ -240,6 +240,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     image_gate: asyncio.Event | None = None
     image_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     video_changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    dies_while_generating: bool = False
     watches: int = 0
     watch_breaks: int = 0
 
@@ -295,6 +296,8 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
                 continue
             progress = image_pb2.ImageProgress(stage=4, progress_percent=40, attempt=1)
             yield self._event(index, progress=progress)
+            if self.dies_while_generating:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "killed")
             media = await self.add_media(f"pic{len(self.media)}", picture(), "image/png", width=64, height=36)
             usage = image_pb2.Usage(input_tokens=12, input_text_tokens=12, output_tokens=1120)
             yield self._event(index, image=image_pb2.GeneratedImage(media=media, usage=usage))

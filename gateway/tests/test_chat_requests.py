@@ -196,3 +196,9 @@ async def test_a_refusal_is_a_bad_request(client: httpx.AsyncClient, world: Any)
 async def test_the_url_stands_beside_the_choices(client: httpx.AsyncClient) -> None:
     answer = (await ask(client, body())).json()
     assert answer["url"] in answer["choices"][0]["message"]["content"]
+
+
+async def test_a_service_that_dies_while_generating_may_have_been_paid(client: httpx.AsyncClient, world: Any) -> None:
+    world.generation.dies_while_generating = True
+    response = await ask(client, body())
+    assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")

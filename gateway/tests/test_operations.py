@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from flow2api_common.settings import SettingsError, load_settings
 from flow2api_gateway.composition import running_gateway
+from flow2api_gateway.server import bind
 from flow2api_gateway.settings import GatewaySettings
 from flow2api_testing.waiting import eventually
 
@@ -133,3 +135,19 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FLOW2API_PUBLIC_URL", "gw.example")
     with pytest.raises(SettingsError, match="FLOW2API_PUBLIC_URL"):
         load_settings(GatewaySettings)
+
+
+async def test_accepted_connections_do_not_wait_for_acknowledgements() -> None:
+    accepted: asyncio.Queue[int] = asyncio.Queue()
+
+    async def on_connection(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = bind("127.0.0.1", 0)
+    server = await asyncio.start_server(on_connection, sock=listener)
+    _, writer = await asyncio.open_connection(*listener.getsockname())
+    assert await asyncio.wait_for(accepted.get(), 10)
+    writer.close()
+    server.close()

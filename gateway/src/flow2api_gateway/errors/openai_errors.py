@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InternalError
-from flow2api_gateway.errors.openai_table import rule_for
+from flow2api_gateway.errors.openai_table import ErrorRule, rule_for
 
 MASKED_INTERNAL: Final = "The server had an error while processing your request."
 MASKED_DEPENDENCY: Final = "A part of the service is not available right now. Try again in a moment."
@@ -31,20 +31,20 @@ def render_openai_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     rule = rule_for(error)
     type_ = rule.image_type if rule.image_type and path.startswith(IMAGES_PATH) else rule.type
     param = error.violations[0].field if error.violations else None
-    body = {"error": {"message": _outward_message(error), "type": type_, "param": param, "code": rule.code}}
+    body = {"error": {"message": _outward_message(error, rule), "type": type_, "param": param, "code": rule.code}}
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
-    elif rule.status in (429, 503) and rule.retry:
+    elif rule.status in (409, 429, 503) and rule.retry:
         headers["retry-after"] = "1"
     if error.metadata.get("paid") == "true" or not rule.retry:
         headers["x-should-retry"] = "false"
     return RenderedError(rule.status, body, headers)
 
 
-def _outward_message(error: Flow2APIError) -> str:
+def _outward_message(error: Flow2APIError, rule: ErrorRule) -> str:
     if isinstance(error, DependencyUnavailable):
         return MASKED_DEPENDENCY
-    if isinstance(error, InternalError) or type(error) is Flow2APIError:
+    if isinstance(error, InternalError) or type(error) is Flow2APIError or rule.status == 500:
         return MASKED_INTERNAL
     return error.message

@@ -76,6 +76,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "INVALID_IMAGE": ErrorRule(400, INVALID_REQUEST, "invalid_image"),
     "INVALID_IMAGE_URL": _IMAGE_URL,
     "IMAGE_TOO_LARGE": ErrorRule(400, INVALID_REQUEST, "image_too_large"),
+    "MEDIA_TOO_LARGE": ErrorRule(400, INVALID_REQUEST, "image_too_large"),
     # Who is asking.
     "UNAUTHENTICATED": ErrorRule(401, INVALID_REQUEST, "invalid_api_key"),
     "API_KEY_INVALID": ErrorRule(401, INVALID_REQUEST, "invalid_api_key"),
@@ -99,9 +100,15 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "FAILED_PRECONDITION": ErrorRule(400, INVALID_REQUEST, "failed_precondition", retry=False),
     "ALREADY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "TOKEN_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
+    "API_KEY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
+    "SECRET_REFUSED": ErrorRule(400, INVALID_REQUEST, "secret_refused"),
+    "SESSION_DEAD": ErrorRule(400, INVALID_REQUEST, "session_dead", retry=False),
+    "IDEMPOTENCY_IN_PROGRESS": ErrorRule(409, INVALID_REQUEST, "idempotency_in_progress"),
     "IDEMPOTENCY_CONFLICT": ErrorRule(409, INVALID_REQUEST, "idempotency_conflict", retry=False),
     # Capacity.
     "NO_TOKEN_AVAILABLE": _BUSY,
+    "KEY_CONCURRENCY": _BUSY,
+    "TOO_MANY_LOGINS": _BUSY,
     "NO_ELIGIBLE_TOKEN": _NO_ACCOUNT,
     "INSUFFICIENT_CREDITS": ErrorRule(429, QUOTA, "insufficient_quota", retry=False),
     # The upstream.
@@ -116,7 +123,8 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "SUBMISSION_UNKNOWN": ErrorRule(502, SERVER, "submission_unknown", retry=False),
     "CANCELLED": ErrorRule(400, INVALID_REQUEST, "cancelled", retry=False),
     "EXPIRED": ErrorRule(504, SERVER, "expired", retry=False),
-    # Us.
+    # Us. A service token that does not fit is a mistake of the operator, not of the client's key.
+    "SERVICE_TOKEN_INVALID": _INTERNAL,
     "PROVIDER_UNKNOWN": _INTERNAL,
     "INTERNAL": _INTERNAL,
     "DEPENDENCY_UNAVAILABLE": _AWAY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flow2api_common.errors import InternalError
+from flow2api_common.errors import DependencyUnavailable, InternalError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_proto.generation.v1 import image_pb2
 
@@ -47,12 +47,22 @@ def sum_usage(images: list[image_pb2.GeneratedImage]) -> image_pb2.Usage:
 async def generate_images(
     generation: GenerationServiceAsyncStub, request: image_pb2.GenerateImageRequest, *, timeout: timedelta
 ) -> AsyncIterator[image_pb2.GenerateImageResponse]:
-    """The events of a generation. Closing the iterator cancels the call; the service decides what is paid by then."""
+    """The events of a generation. Closing the iterator cancels the call; the service decides what is paid by then.
+
+    A service that goes away, or takes too long, after the upstream was asked leaves a generation that may be charged:
+    that error says so, so that nobody repeats it blindly.
+    """
     call = generation.GenerateImage(request, timeout=timeout.total_seconds())
+    is_asked = False
     try:
         with rpc_errors("generation"):
             async for event in call:
+                is_asked = is_asked or event.progress.stage >= image_pb2.IMAGE_STAGE_GENERATING
                 yield event
+    except DependencyUnavailable as error:
+        if is_asked:
+            error.metadata["paid"] = "true"
+        raise
     finally:
         call.cancel()
 

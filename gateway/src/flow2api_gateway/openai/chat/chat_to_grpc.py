@@ -35,6 +35,7 @@ CHAT_FIELDS: Final[Mapping[str, str]] = {
     "image_count": "n",
     "duration_seconds": "seconds",
     "source_video_id": "messages",
+    "request_id": "Idempotency-Key",
 }
 """Fields of our gRPC requests by the names that chat clients know."""
 

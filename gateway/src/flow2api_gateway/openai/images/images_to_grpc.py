@@ -29,6 +29,7 @@ IMAGE_FIELDS: Final[Mapping[str, str]] = {
     "model_id": "model",
     "input_images": "image",
     "image_count": "n",
+    "request_id": "Idempotency-Key",
     "resolution": "quality",
 }
 """Fields of our gRPC requests by the names that clients of the Images API know."""

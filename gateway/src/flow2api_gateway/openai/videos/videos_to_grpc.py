@@ -29,6 +29,7 @@ VIDEO_FIELDS: Final[Mapping[str, str]] = {
     "model_id": "model",
     "input_images": "input_reference",
     "duration_seconds": "seconds",
+    "request_id": "Idempotency-Key",
     "source_video_id": "video",
 }
 """Fields of our gRPC requests by the names that clients of the Videos API know."""

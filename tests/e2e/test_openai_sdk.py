@@ -17,6 +17,8 @@ from PIL import Image
 from flow2api_cli.media_facts import clip_facts, picture_facts
 from flow2api_testing.systems import System
 
+pytestmark = pytest.mark.timeout(300)
+
 IMAGE_MODEL = "gemini-3.1-flash-image"
 VIDEO_MODEL = "veo-3.1-fast"
 LINK = re.compile(r"!\[[^\]]*\]\((?P<url>[^)]+)\)")

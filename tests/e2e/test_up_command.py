@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,8 @@ from flow2api_testing.programs import (
     sandbox_program,
 )
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def sandbox_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProgram]:
@@ -30,94 +33,113 @@ def sandbox_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandb
 
 
 @pytest.fixture
-def variables(sandbox_upstream: SandboxProgram, tmp_path: Path) -> dict[str, str]:
-    return sandbox_upstream.settings() | {
-        "FLOW2API_STATE_DIR": str(tmp_path / "state"),
+def up(sandbox_upstream: SandboxProgram, tmp_path: Path) -> Iterator[Up]:
+    """One for a test that stops it."""
+    with running_up(sandbox_upstream, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_up(sandbox_upstream: SandboxProgram, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One for the tests that leave it running."""
+    with running_up(sandbox_upstream, tmp_path_factory.mktemp("up")) as running:
+        yield running
+
+
+class Up:
+    """A ``flow2api up`` and the settings that it was given."""
+
+    def __init__(self, program: Program, variables: dict[str, str]) -> None:
+        self.program = program
+        self.variables = variables
+        self.base_url = f"http://127.0.0.1:{variables['FLOW2API_PORT']}"
+        self.state_dir = Path(variables["FLOW2API_STATE_DIR"])
+
+    def start(self) -> None:
+        self.program.start()
+        block_until(lambda: is_ready(self.base_url), self.program)
+
+    def servers(self) -> list[psutil.Process]:
+        return psutil.Process(self.program.pid).children(recursive=True)
+
+
+@contextmanager
+def running_up(sandbox: SandboxProgram, directory: Path) -> Iterator[Up]:
+    variables = sandbox.settings() | {
+        "FLOW2API_STATE_DIR": str(directory / "state"),
         "FLOW2API_PORT": str(free_port()),
         "FLOW2API_UPSTREAM_IMPERSONATE": "",
+        "FLOW2API_VIDEO_POLL_INTERVAL": "0.5",
     }
-
-
-@pytest.fixture
-def up(variables: dict[str, str], tmp_path: Path) -> Iterator[Program]:
-    program = flow2api("up", "up", variables=variables, directory=tmp_path)
-    start(program, variables)
-    yield program
-    program.stop()
-
-
-def start(program: Program, variables: dict[str, str]) -> None:
-    program.start()
-    block_until(lambda: is_ready(f"http://127.0.0.1:{variables['FLOW2API_PORT']}"), program)
+    running = Up(flow2api("up", "up", variables=variables, directory=directory), variables)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.program.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_everything_cleanly(up: Program, number: signal.Signals) -> None:
-    servers = psutil.Process(up.pid).children(recursive=True)
+def test_signal_stops_everything_cleanly(up: Up, number: signal.Signals) -> None:
+    servers = up.servers()
     assert len(servers) >= 2
-    up.send(number)
-    assert up.exit_code() == 0
+    up.program.send(number)
+    assert up.program.exit_code() == 0
     assert not any(server.is_running() for server in servers)
-    assert "Traceback" not in up.log()
+    assert "Traceback" not in up.program.log()
 
 
-def test_second_start_on_the_same_state_is_refused(up: Program, variables: dict[str, str]) -> None:
-    second = run_flow2api("up", variables=variables | {"FLOW2API_PORT": str(free_port())})
+def test_second_start_on_the_same_state_is_refused(shared_up: Up) -> None:
+    second = run_flow2api("up", variables=shared_up.variables | {"FLOW2API_PORT": str(free_port())})
     assert second.returncode == 1
-    assert f"already runs on {variables['FLOW2API_STATE_DIR']} (process {up.pid})" in second.stderr
+    assert f"already runs on {shared_up.state_dir} (process {shared_up.program.pid})" in second.stderr
 
 
-def test_port_in_use_is_reported_and_nothing_is_left(up: Program, variables: dict[str, str], tmp_path: Path) -> None:
-    second = run_flow2api("up", variables=variables | {"FLOW2API_STATE_DIR": str(tmp_path / "other")})
+def test_port_in_use_is_reported(shared_up: Up, tmp_path: Path) -> None:
+    second = run_flow2api("up", variables=shared_up.variables | {"FLOW2API_STATE_DIR": str(tmp_path / "other")})
     assert second.returncode == 1
     assert "gateway did not start" in second.stderr
     assert "Traceback" not in second.stderr
 
 
-def test_secrets_are_made_printed_once_and_work_after_a_restart(up: Program, variables: dict[str, str]) -> None:
-    secrets_file = Path(variables["FLOW2API_STATE_DIR"]) / "secrets.toml"
-    secrets = tomllib.loads(secrets_file.read_text())
-    assert secrets["api_key"] in up.log()
-    assert secrets["admin_password"] in up.log()
-    assert secrets["secret_key"] not in up.log()
-    assert run_flow2api("tokens", "list", variables=variables).returncode == 0
-    up.stop()
-    start(up, variables)
-    assert up.log().count(secrets["api_key"]) == 1
+def test_secrets_are_made_printed_once_and_work_after_a_restart(up: Up) -> None:
+    secrets = tomllib.loads((up.state_dir / "secrets.toml").read_text())
+    assert secrets["api_key"] in up.program.log()
+    assert secrets["admin_password"] in up.program.log()
+    assert secrets["secret_key"] not in up.program.log()
+    up.program.stop()
+    up.start()
+    assert up.program.log().count(secrets["api_key"]) == 1
     headers = {"authorization": f"Bearer {secrets['api_key']}"}
-    answer = httpx.get(f"http://127.0.0.1:{variables['FLOW2API_PORT']}/v1/models", headers=headers, trust_env=False)
-    assert answer.status_code == 200
+    assert httpx.get(f"{up.base_url}/v1/models", headers=headers, trust_env=False).status_code == 200
 
 
-def test_a_dead_private_server_stops_the_process(up: Program) -> None:
-    (nats,) = (server for server in psutil.Process(up.pid).children(recursive=True) if server.name() == "nats-server")
+def test_dead_private_server_stops_the_process(up: Up) -> None:
+    (nats,) = (server for server in up.servers() if server.name() == "nats-server")
     nats.kill()
-    assert up.exit_code() == 1
-    assert "nats failed" in up.log()
+    assert up.program.exit_code() == 1
+    assert "nats failed" in up.program.log()
 
 
-def test_commands_add_an_account_make_files_and_show_the_job(
-    up: Program, variables: dict[str, str], tmp_path: Path
-) -> None:
+def test_commands_add_accounts_make_files_and_show_the_job(shared_up: Up, tmp_path: Path) -> None:
     for provider, secret in (("flow", "sandbox-st-1"), ("gemini", "sandbox-key-1")):
         credential = tmp_path / provider
         credential.write_text(f"{secret}\n")
         options = ("--provider", provider, "--credential-file", str(credential))
-        added = run_flow2api("tokens", "add", *options, variables=variables)
+        added = run_flow2api("tokens", "add", *options, variables=shared_up.variables)
         assert added.returncode == 0, added.stderr
         assert "added token" in added.stdout
-    assert "sandbox-key-1" not in added.stdout + added.stderr + up.log()
+    assert "sandbox-key-1" not in added.stdout + added.stderr + shared_up.program.log()
 
     image = tmp_path / "lighthouse.png"
-    made = run_flow2api("generate", "image", "a lighthouse", "--to", str(image), variables=variables)
+    made = run_flow2api("generate", "image", "a lighthouse", "--to", str(image), variables=shared_up.variables)
     assert made.returncode == 0, made.stderr
     assert str(image) in made.stdout
     assert image.stat().st_size > 0
 
-    video = tmp_path / "waves.mp4"
-    made = run_flow2api("generate", "video", "waves", "--size", "720x1280", "--to", str(video), variables=variables)
+    options = ("--size", "720x1280", "--to", str(tmp_path / "waves.mp4"))
+    made = run_flow2api("generate", "video", "waves", *options, variables=shared_up.variables)
     assert made.returncode == 0, made.stderr
     assert "720x1280" in made.stdout
 
-    listed = run_flow2api("jobs", "list", variables=variables)
-    assert "completed" in listed.stdout
+    assert "completed" in run_flow2api("jobs", "list", variables=shared_up.variables).stdout

@@ -18,7 +18,7 @@ import httpx
 
 from flow2api_cli.child_process import ChildProcess, spawn
 
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 120.0
 _PAUSE_SECONDS = 0.05
 
 

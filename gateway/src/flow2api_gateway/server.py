@@ -78,7 +78,7 @@ class _QuietServer(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """A socket bound to ``host:port``; port 0 takes a free one. Raises OSError when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sees that it is TCP and switches Nagle's algorithm off; without, every answer whose
+    # With the protocol named, asyncio knows it for TCP and switches Nagle's algorithm off; without it, answers whose
     # head and body are two writes waits 40 ms for a delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -5,7 +5,7 @@ The roots are imported by the functions that run them, so that one service's pro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from types import MappingProxyType
@@ -86,6 +86,12 @@ SERVICES: Mapping[str, Component] = MappingProxyType(
         )
     }
 )
+
+
+def import_services(names: Iterable[str]) -> None:
+    """Import the services' roots now: later, an import of seconds would hold up an event loop that is at work."""
+    for name in names:
+        import_module(f"{_SETTINGS[name][0].removesuffix('.settings')}.composition")
 
 
 def settings_class(service: str) -> type[BaseServiceSettings]:

@@ -19,6 +19,7 @@ from flow2api_cli.console import output, progress_display, reported_errors
 from flow2api_cli.generating import make_image, make_video
 from flow2api_cli.media_facts import MediaBroken, clip_facts, picture_facts
 from flow2api_cli.running import run_until_stopped
+from flow2api_cli.service_table import SERVICE_NAMES, import_services
 from flow2api_cli.settings import AllInOneSettings
 from flow2api_common.logs import configure_logging
 from flow2api_common.settings import load_settings
@@ -43,6 +44,8 @@ def demo(
     with reported_errors():
         settings = _demo_settings(load_settings(AllInOneSettings))
         configure_logging(settings, "flow2api")
+        output().print("starting the sandbox, Redis, NATS and the four services …")
+        import_services(SERVICE_NAMES)
         with tempfile.TemporaryDirectory(prefix="flow2api-demo-") as state_dir:
             files = settings.state_dir / "demo"
             code = run_until_stopped(
@@ -59,7 +62,6 @@ async def _demo(settings: AllInOneSettings, files: Path, *, once: bool) -> None:
         port=0, image_latency=_IMAGE_LATENCY, fast_video_duration=_VIDEO_DURATION, storing_delay=_STORING_DELAY
     )
     console = output()
-    console.print("starting the sandbox, Redis, NATS and the four services …")
     async with running_sandbox(durations) as sandbox:
         own = {**upstream_urls(sandbox), "upstream_impersonate": "", "video_poll_interval": _POLL_INTERVAL_SECONDS}
         async with running_installation(settings, own=own) as installation:

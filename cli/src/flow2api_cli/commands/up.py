@@ -7,6 +7,7 @@ import typer
 from flow2api_cli.all_in_one import Installation, check_settings, running_installation
 from flow2api_cli.console import notices, output, reported_errors
 from flow2api_cli.running import run_until_stopped
+from flow2api_cli.service_table import SERVICE_NAMES, import_services
 from flow2api_cli.settings import AllInOneSettings
 from flow2api_common.logs import configure_logging
 from flow2api_common.settings import load_settings
@@ -21,6 +22,8 @@ def up() -> None:
         settings = load_settings(AllInOneSettings)
         check_settings(settings)
         configure_logging(settings, "flow2api")
+        notices().print("starting …")
+        import_services(SERVICE_NAMES)
         code = run_until_stopped(_serve(settings))
     notices().print("stopped")
     raise typer.Exit(code)
@@ -30,7 +33,6 @@ async def _serve(settings: AllInOneSettings) -> None:
     from flow2api_common.telemetry import metrics_server, setup_telemetry
 
     setup_telemetry(settings, "flow2api")
-    notices().print("starting …")
     async with metrics_server(settings), running_installation(settings) as installation:
         print_installation(installation, settings)
         output().print("Ctrl-C stops it.")

@@ -1,4 +1,4 @@
-"""Video jobs over the real service: its gRPC, NATS and SQL, the sandbox as upstream, and the real poller where one is asked for."""
+"""Video jobs over the real service (gRPC, NATS, SQL), with the sandbox as upstream and the real poller beside it."""
 
 from __future__ import annotations
 

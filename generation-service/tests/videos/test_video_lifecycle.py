@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -189,12 +190,12 @@ class TestList:
                 states=[video_pb2.VIDEO_STATE_QUEUED], order=video_pb2.VIDEO_ORDER_OLDEST_FIRST
             )
             answer = await videos.stub.ListVideos(request)
-            assert [(each.video_id, each.queue_position) for each in answer.videos] == list(zip(ids, range(3)))
+            assert [(each.video_id, each.queue_position) for each in answer.videos] == list(
+                zip(ids, (0, 1, 2), strict=True)
+            )
             request = video_pb2.ListVideosRequest(states=[video_pb2.VIDEO_STATE_COMPLETED])
             assert not (await videos.stub.ListVideos(request)).videos
 
 
 def _files(directory: str) -> list[str]:
-    from pathlib import Path
-
     return [str(path) for path in Path(directory).rglob("*.mp4")]

@@ -22,7 +22,7 @@ class Ending:
 SUBMISSION_UNKNOWN: Final = Ending(
     JobState.FAILED,
     "submission_unknown",
-    "The video was handed to the upstream but its answer was lost; it was not handed in again, to avoid a double charge.",
+    "The video was handed to the upstream but its answer was lost. Handing it in again could charge twice.",
 )
 NO_ACCOUNT: Final = Ending(
     JobState.FAILED, "no_account_available", "No account of the pool can make this video as the pool is now."

@@ -1,0 +1,201 @@
+"""Operations followed to their end, over real NATS, the real token service and the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import timedelta
+from typing import Any
+
+import av
+import pytest
+
+from flow2api_common.errors import NotFound
+from flow2api_poller_service.clip_store import media_id_of
+from flow2api_proto.events.v1 import video_events_pb2
+from flow2api_proto.tokens.v1 import token_service_pb2
+from flow2api_sandbox.faults import Fault, FaultKind
+from flow2api_testing.waiting import eventually
+
+FAILED = video_events_pb2.VIDEO_FAILURE_KIND_FAILED
+FILTERED = video_events_pb2.VIDEO_FAILURE_KIND_FILTERED
+EXPIRED = video_events_pb2.VIDEO_FAILURE_KIND_EXPIRED
+
+
+async def test_a_finished_clip_is_stored_and_its_lease_released(road: Any, poller: None) -> None:
+    message = await road.submit()
+    stored = (await road.end_of(message.video_id)).stored
+    assert await road.kinds(message.video_id) == ["storing", "stored"]
+    assert stored.media_id == media_id_of(message)
+    assert (stored.width, stored.height, stored.content_type) == (1280, 720, "video/mp4")
+    data = await road.store.get(stored.object_key, max_bytes=50_000_000)
+    assert len(data) == stored.size_bytes
+    with av.open(io.BytesIO(data)) as clip:
+        assert clip.duration == pytest.approx(stored.duration_ms * 1000, rel=0.1)
+    await eventually(lambda: _is_free(road))
+    assert (await road.token()).stats.success_count == 1
+    await eventually(lambda: _is_empty(road))
+
+
+async def test_a_clip_of_gemini_is_stored_too(road: Any, poller: None) -> None:
+    await road.add_token("sandbox-key-1", "gemini")
+    message = await road.submit(provider="gemini", model="gemini-omni-1.1-flash")
+    assert (await road.end_of(message.video_id)).stored.size_bytes > 0
+
+
+async def test_a_clip_with_another_stage_keeps_its_lease_and_is_not_stored(road: Any, poller: None) -> None:
+    message = await road.submit(has_next_stage=True)
+    assert (await road.end_of(message.video_id)).stage_done.result_handle
+    await eventually(lambda: _is_empty(road))
+    assert await road.kinds(message.video_id) == ["stage_done"]
+    assert (await road.token()).video_leases == 1
+
+
+async def test_one_call_asks_about_many_operations(road: Any, start_poller: Any) -> None:
+    messages = [await road.submit(f"waves {number}") for number in range(20)]
+    async with start_poller(poller_linger=timedelta(milliseconds=300)):
+        for message in messages:
+            assert (await road.end_of(message.video_id, timeout=40)).WhichOneof("event") == "stored"
+    assert road.sandbox.world.ledger.calls["flow.status"] <= 4
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind", "code"),
+    [
+        ("fail reason=PUBLIC_ERROR_MINOR", FILTERED, "content_policy_violation"),
+        ("error_status reason=PUBLIC_ERROR_SOMETHING_WENT_WRONG", FAILED, "upstream_unavailable"),
+        ("missing", FAILED, "upstream_unavailable"),
+    ],
+)
+async def test_a_failed_clip_is_told_with_its_reason(road: Any, poller: None, mark: str, kind: Any, code: str) -> None:
+    message = await road.submit(f"waves [[fault:{mark}]]")
+    failed = (await road.end_of(message.video_id)).failed
+    assert (failed.kind, failed.code) == (kind, code)
+    assert failed.message
+    await eventually(lambda: _is_free(road))
+    await eventually(lambda: _is_empty(road))
+
+
+async def test_an_operation_that_is_missing_twice_goes_on(road: Any, poller: None) -> None:
+    message = await road.submit("waves [[fault:missing answers=2]]")
+    assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+
+
+async def test_an_operation_that_never_ends_expires(road: Any, poller: None) -> None:
+    message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=2))
+    failed = (await road.end_of(message.video_id)).failed
+    assert (failed.kind, failed.code) == (EXPIRED, "expired")
+    await eventually(lambda: _is_free(road))
+
+
+async def test_a_refused_bearer_is_renewed_once(road: Any, poller: None) -> None:
+    message = await road.submit()
+    road.sandbox.world.expire_access_tokens()
+    assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.THROTTLED, FaultKind.INTERNAL, FaultKind.MALFORMED, FaultKind.RESET])
+async def test_a_status_call_that_fails_fails_no_job(road: Any, poller: None, kind: FaultKind) -> None:
+    road.sandbox.world.faults.add(Fault(kind=kind, route="flow.status", times=2))
+    message = await road.submit()
+    assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+
+
+async def test_a_slowed_token_slows_no_other(road: Any, poller: None) -> None:
+    fault = Fault(kind=FaultKind.THROTTLED, route="flow.status", account="sandbox-st-1", retry_after=3)
+    road.sandbox.world.faults.add(fault)
+    slowed, other = await road.add_token("sandbox-st-1"), await road.add_token("sandbox-st-3")
+    messages = [await road.submit(f"waves {number}") for number in range(6)]
+    assert {message.lease.token_id for message in messages} == {slowed, other}
+    waiting = []
+    for message in messages:
+        if message.lease.token_id == other:
+            assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+        else:
+            waiting.append(message)
+    for message in waiting:
+        assert await road.kinds(message.video_id) == []
+
+
+async def test_a_file_that_comes_late_is_waited_for(road: Any, poller: None) -> None:
+    message = await road.submit("waves [[fault:media_404 answers=6]]")
+    assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.TRUNCATED, FaultKind.INTERNAL, FaultKind.RESET])
+async def test_a_download_that_breaks_is_repeated(road: Any, poller: None, kind: FaultKind) -> None:
+    road.sandbox.world.faults.add(Fault(kind=kind, route="cdn", times=1))
+    message = await road.submit()
+    stored = (await road.end_of(message.video_id)).stored
+    assert await road.store.size(stored.object_key) == stored.size_bytes
+
+
+async def test_a_file_that_never_comes_ends_the_job_and_leaves_nothing(road: Any, poller: None) -> None:
+    road.sandbox.world.faults.add(Fault(kind=FaultKind.TRUNCATED, route="cdn"))
+    road.sandbox.world.faults.add(Fault(kind=FaultKind.NOT_FOUND, route="flow.media"))
+    message = await road.submit()
+    failed = (await road.end_of(message.video_id)).failed
+    assert (failed.kind, failed.code) == (FAILED, "media_not_stored")
+    with pytest.raises(NotFound):
+        await road.store.size(f"media/{media_id_of(message)[-2:]}/{media_id_of(message)}.mp4")
+    await eventually(lambda: _is_free(road))
+
+
+async def test_a_clip_that_is_too_large_is_not_stored(road: Any, start_poller: Any) -> None:
+    message = await road.submit()
+    async with start_poller(video_max_bytes=2048):
+        assert (await road.end_of(message.video_id)).failed.code == "media_not_stored"
+
+
+async def test_a_deleted_token_ends_its_jobs(road: Any, start_poller: Any) -> None:
+    message = await road.submit()
+    await road.stub.DeleteToken(token_service_pb2.DeleteTokenRequest(token_id=message.lease.token_id))
+    async with start_poller():
+        assert (await road.end_of(message.video_id)).failed.code == "account_removed"
+
+
+async def test_leases_live_on_while_operations_run(road: Any, start_poller: Any) -> None:
+    message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=8))
+    async with start_poller(poller_lease_margin=timedelta(seconds=1)):
+        await eventually(lambda: _calls(road) >= 3)
+        assert (await road.token()).video_leases == 1
+    await eventually(lambda: _is_free(road), timeout=5)
+    assert message.lease.token_id == road.token_ids[0]
+
+
+async def test_a_poller_that_stops_hands_its_work_to_the_next(road: Any, start_poller: Any) -> None:
+    async with start_poller():
+        messages = [await road.submit(f"waves {number} [[fault:media_404 answers=4]]") for number in range(5)]
+        await eventually(lambda: _calls(road) >= 1)
+    async with start_poller():
+        for message in messages:
+            assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+            assert (await road.kinds(message.video_id)).count("stored") == 1
+
+
+async def test_two_pollers_share_the_work_and_report_once(road: Any, start_poller: Any) -> None:
+    await road.add_token()
+    messages = await asyncio.gather(*(road.submit(f"waves {number}") for number in range(12)))
+    async with start_poller(), start_poller():
+        for message in messages:
+            await road.end_of(message.video_id)
+            assert await road.kinds(message.video_id) == ["storing", "stored"]
+    await eventually(lambda: _is_free(road))
+
+
+async def test_a_message_that_cannot_be_read_is_put_aside(road: Any, poller: None) -> None:
+    await road.nats.ensure_streams()
+    await road.nats.js.publish("video.poll.flow", b"\xff\xff\xff")
+    await eventually(lambda: _is_empty(road))
+
+
+def _calls(road: Any) -> int:
+    return road.sandbox.world.ledger.calls["flow.status"]
+
+
+async def _is_free(road: Any) -> bool:
+    return (await road.token()).video_leases == 0
+
+
+async def _is_empty(road: Any) -> bool:
+    return await road.waiting_messages() == 0

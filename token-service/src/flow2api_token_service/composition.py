@@ -24,7 +24,7 @@ from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.secrets import SecretHasher
 from flow2api_token_service.access.servicer import AccessServicer
-from flow2api_token_service.background import repeat, until_done
+from flow2api_token_service.background import Loops
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
@@ -102,7 +102,9 @@ async def running_token_service(
         started = asyncio.Event()
         server = _server(settings, parts, readiness=_Readiness(database, redis, started))
 
+        loops = Loops()
         background = await stack.enter_async_context(BackgroundTasks())
+        stack.push_async_callback(loops.stop, _DRAIN)
         # From here on, in reverse: tell NOT_SERVING and drain, then end the background, then write the last counters.
         stack.push_async_callback(_flush_last, parts.stats_flush)
         stack.push_async_callback(tasks.aclose, _DRAIN)
@@ -112,8 +114,8 @@ async def running_token_service(
         stack.push_async_callback(server.stop, _DRAIN)
         stack.callback(parts.queue.stop_waiting)
 
-        await _start_up(parts, started, background)
-        _start_loops(parts, settings, background)
+        await _start_up(parts, started, background, loops)
+        _start_loops(parts, settings, background, loops)
         yield RunningTokenService("token", address, background)
 
 
@@ -230,7 +232,7 @@ def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readin
     return server
 
 
-async def _start_up(parts: _Parts, started: asyncio.Event, background: BackgroundTasks) -> None:
+async def _start_up(parts: _Parts, started: asyncio.Event, background: BackgroundTasks, loops: Loops) -> None:
     """Write what the settings name and build the index, now if the stores are there, else as soon as they are."""
 
     async def start() -> None:
@@ -241,18 +243,18 @@ async def _start_up(parts: _Parts, started: asyncio.Event, background: Backgroun
     try:
         await start()
     except DependencyUnavailable:
-        background.start("start-up", until_done("start-up", start))
+        background.start("start-up", loops.until_done("start-up", start))
 
 
-def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: BackgroundTasks) -> None:
-    loops = (
+def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: BackgroundTasks, loops: Loops) -> None:
+    work_of_loops = (
         ("sweep", parts.pool_upkeep.sweep, settings.sweep_interval),
         ("resync", parts.pool_upkeep.resync, settings.resync_interval),
         ("credentials", parts.credential_upkeep.run_round, settings.refresh_interval),
         ("stats", parts.stats_flush.run_round, settings.stats_interval),
     )
-    for name, work, interval in loops:
-        background.start(name, repeat(name, work, interval=interval))
+    for name, work, interval in work_of_loops:
+        background.start(name, loops.repeat(name, work, interval=interval))
 
 
 async def _flush_last(stats_flush: StatsFlush) -> None:

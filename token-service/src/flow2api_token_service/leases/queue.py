@@ -71,18 +71,20 @@ class LeaseQueue:
     def stop_waiting(self) -> None:
         """Send those who wait, and those who come, to another replica: this one is going away."""
         self._is_stopping = True
+        self._wake.set()
         for waiter in list(self._everybody()):
             if not waiter.answer.done():
                 waiter.answer.set_exception(_stopping())
 
     async def serve(self) -> None:
-        """Hand room that comes free to the waiters, for ever."""
+        """Hand room that comes free to the waiters, until `stop_waiting`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="lease-queue-listen")
-            while True:
+            listening = group.create_task(self._listen(), name="lease-queue-listen")
+            while not self._is_stopping:
                 await self._sleep()
                 if self._waiters:
                     await self._guarded_round()
+            listening.cancel()
 
     def give_back(self, lease_id: str, *, attempt: str) -> None:
         """End a lease that its caller did not get, in the background."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tomllib
 from collections.abc import Iterator
@@ -143,3 +144,22 @@ def test_commands_add_accounts_make_files_and_show_the_job(shared_up: Up, tmp_pa
     assert "720x1280" in made.stdout
 
     assert "completed" in run_flow2api("jobs", "list", variables=shared_up.variables).stdout
+
+
+def test_commands_make_list_and_revoke_an_api_key(shared_up: Up) -> None:
+    def models(key: str) -> int:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.get(f"{shared_up.base_url}/v1/models", headers=headers, trust_env=False).status_code
+
+    made = run_flow2api("keys", "create", "for a friend", variables=shared_up.variables)
+    assert made.returncode == 0, made.stderr
+    key = made.stdout.strip()
+    assert models(key) == 200
+
+    listed = run_flow2api("keys", "list", "--json", variables=shared_up.variables)
+    assert key not in listed.stdout
+    (row,) = (each for each in json.loads(listed.stdout) if each["name"] == "for a friend")
+    revoked = run_flow2api("keys", "revoke", str(row["id"]), variables=shared_up.variables)
+    assert revoked.returncode == 0, revoked.stderr
+    listed = run_flow2api("keys", "list", "--json", variables=shared_up.variables)
+    assert [each["is_active"] for each in json.loads(listed.stdout) if each["id"] == row["id"]] == [False]

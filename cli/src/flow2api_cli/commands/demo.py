@@ -33,7 +33,7 @@ _SECONDS_TOLERANCE = 0.5
 _RATIO_TOLERANCE = 0.02
 _IMAGE_LATENCY = timedelta(seconds=2)
 _VIDEO_DURATION = timedelta(seconds=6)
-_STORING_DELAY = timedelta(seconds=1)
+_STORING_DELAY = timedelta(0)
 _POLL_INTERVAL_SECONDS = 1.0
 
 

@@ -65,6 +65,8 @@ lint: setup ## Check format, lint, types, import rules, protos, and that nothing
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench deploy/checks
 	$(BIN)/lint-imports --no-cache
+	@for package in $(PACKAGES); do (cd $$package && ../$(BIN)/deptry --no-ansi src > /dev/null 2> ../$(VENV)/deptry.txt) \
+		|| { echo "$$package:"; cat $(VENV)/deptry.txt; exit 1; }; done
 	$(BIN)/buf format --exit-code --diff proto > /dev/null
 	$(BIN)/buf lint proto
 	@deploy/checks/proto_breaking.sh $(BIN)/buf

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
+
 from flow2api_common.errors import CapacityError, Conflict, InvalidArgument, NotFound, Unauthenticated
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_proto.access.v1 import access_service_pb2 as pb
-from pydantic import SecretStr
 
 PASSWORD = "correct horse"
 

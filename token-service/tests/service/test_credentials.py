@@ -6,6 +6,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+
 from flow2api_common.errors import FailedPrecondition, NotFound, UpstreamError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.ids import new_id
@@ -14,7 +16,6 @@ from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 from flow2api_sandbox.accounts import SessionState
 from flow2api_sandbox.faults import Fault
 from flow2api_testing.waiting import eventually
-from google.protobuf.duration_pb2 import Duration
 
 SESSION = "session-token-of-account-0001"
 
@@ -72,8 +73,8 @@ async def test_bearer_that_has_ended_is_renewed_before_a_lease_is_answered(start
 
 
 async def test_background_renews_before_the_end(tokens, sandbox, token, clock):
-    sandbox.world.clock.advance(50 * 60)
-    clock.turned = timedelta(minutes=50)
+    sandbox.world.clock.advance(56 * 60)
+    clock.turned = timedelta(minutes=56)
 
     async def is_renewed():
         return (await read(tokens, token)).access_token_expire_time != token.access_token_expire_time

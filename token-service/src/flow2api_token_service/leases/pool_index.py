@@ -161,7 +161,7 @@ class PoolIndex:
         """Live leases and unwritten counters."""
         answer = await self._read_live(ids=[str(token_id) for token_id in token_ids])
         tokens = {
-            token_id: LiveToken(answer["image"][at], answer["video"][at], _pairs(answer["stats"][at]))
+            token_id: LiveToken(answer["image"][at], answer["video"][at], _summed(answer["stats"][at]))
             for at, token_id in enumerate(token_ids)
         }
         return LivePool(tokens, answer["all_image"], answer["all_video"])
@@ -254,6 +254,16 @@ def _pairs(flat: Any) -> dict[str, str]:
     # An empty list comes out of Lua as an empty object.
     values = list(flat) if isinstance(flat, list) else []
     return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def _summed(flat: Any) -> dict[str, str]:
+    """Counters of which a field may come twice: numbers add up, of times and balances the later one stands last."""
+    values = list(flat) if isinstance(flat, list) else []
+    summed: dict[str, str] = {}
+    for name, value in zip(values[::2], values[1::2], strict=True):
+        is_counter = name in summed and not name.startswith("last_") and name != "credits"
+        summed[name] = str(int(summed[name]) + int(value)) if is_counter else value
+    return summed
 
 
 def _milliseconds(duration: timedelta) -> int:

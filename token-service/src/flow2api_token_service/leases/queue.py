@@ -152,21 +152,26 @@ class LeaseQueue:
         blocked: set[Wish] = set()
         blocked_keys: set[str] = set()
         while waiter := self._next(blocked, blocked_keys):
-            self._waiters.move_to_end(waiter.request.api_key_id)
             answer = await self._acquire(waiter.request)
             if waiter.answer.done() or waiter not in self._waiters.get(waiter.request.api_key_id, ()):
                 if isinstance(answer, TakenLease):
                     self.give_back(answer.lease.lease_id, attempt=waiter.request.lease_id)
                 continue
             if isinstance(answer, TakenLease) or answer.reason is RefusalReason.NEVER:
-                self._remove(waiter)
-                waiter.answer.set_result(answer)
+                self._serve_waiter(waiter, answer)
                 continue
             waiter.last_refusal = answer
             if answer.reason is RefusalReason.KEY_BUSY:
                 blocked_keys.add(waiter.request.api_key_id)
             else:
                 blocked.add(waiter.wish)
+
+    def _serve_waiter(self, waiter: _Waiter, answer: TakenLease | Refusal) -> None:
+        self._remove(waiter)
+        waiter.answer.set_result(answer)
+        # The key that was served goes behind the others; one that was refused keeps its turn.
+        if waiter.request.api_key_id in self._waiters:
+            self._waiters.move_to_end(waiter.request.api_key_id)
 
     def _next(self, blocked: set[Wish], blocked_keys: set[str]) -> _Waiter | None:
         for key, waiters in self._waiters.items():

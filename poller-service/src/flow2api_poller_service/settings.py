@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from flow2api_common.settings import (
     BaseServiceSettings,
@@ -17,13 +17,22 @@ from flow2api_common.settings import (
 from flow2api_upstream.settings import UpstreamSettings
 
 
+def _as_number(value: object) -> object:
+    # pydantic takes numbers as seconds, but the environment has texts.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _positive(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
         raise ValueError("must be longer than nothing")
     return duration
 
 
-Duration = Annotated[timedelta, AfterValidator(_positive)]
+Pause = Annotated[timedelta, BeforeValidator(_as_number)]
+Duration = Annotated[Pause, AfterValidator(_positive)]
 
 
 class FollowSettings(BaseServiceSettings):
@@ -35,7 +44,7 @@ class FollowSettings(BaseServiceSettings):
     """Messages in hand at the same time; the others wait on JetStream."""
     poller_batch: int = Field(default=256, ge=1, le=1000)
     """Messages that are taken, and leases that are renewed, in one go."""
-    poller_linger: timedelta = timedelta(milliseconds=200)
+    poller_linger: Pause = timedelta(milliseconds=200)
     """How long due messages are collected, so that one call asks about many."""
     poller_check_concurrency: int = Field(default=64, ge=1)
     """Status calls at the same time."""
@@ -43,7 +52,7 @@ class FollowSettings(BaseServiceSettings):
     """Clips that are stored at the same time."""
     poller_ack_wait: Duration = timedelta(seconds=30)
     """After this JetStream gives the message of a dead poller to another one."""
-    poller_credential_ttl: timedelta = timedelta(seconds=30)
+    poller_credential_ttl: Pause = timedelta(seconds=30)
     """How long a credential is used before it is asked for again."""
     poller_lease_margin: Duration = timedelta(seconds=90)
     """How much longer than until the next look a lease lives, so that a restart does not lose it."""

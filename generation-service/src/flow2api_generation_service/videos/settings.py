@@ -5,9 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from flow2api_common.settings import BaseServiceSettings
+
+
+def _as_number(value: object) -> object:
+    # pydantic takes numbers as seconds, but the environment has texts.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _positive(duration: timedelta) -> timedelta:
@@ -16,7 +24,8 @@ def _positive(duration: timedelta) -> timedelta:
     return duration
 
 
-Duration = Annotated[timedelta, AfterValidator(_positive)]
+Pause = Annotated[timedelta, BeforeValidator(_as_number)]
+Duration = Annotated[Pause, AfterValidator(_positive)]
 
 
 class VideoSettings(BaseServiceSettings):
@@ -28,7 +37,7 @@ class VideoSettings(BaseServiceSettings):
     """How long one attempt waits for a token before the message goes back for a moment."""
     video_capacity_retry: Duration = timedelta(seconds=2)
     """Pause before a queued job looks for a token again."""
-    video_no_account_grace: timedelta = timedelta(minutes=1)
+    video_no_account_grace: Pause = timedelta(minutes=1)
     """How long a job waits while no account of the pool could ever serve it, before it fails with
     `no_account_available`."""
     video_queue_timeout: Duration = timedelta(hours=6)
@@ -37,7 +46,7 @@ class VideoSettings(BaseServiceSettings):
     """Tokens that are tried for one job while nothing is paid for."""
     video_submit_limit: Duration = timedelta(minutes=2)
     """How long one submission may take in all; longer than the upstream's own timeout for it."""
-    video_unknown_grace: timedelta = timedelta(seconds=30)
+    video_unknown_grace: Pause = timedelta(seconds=30)
     """How much longer than that an answer is waited for before a submission counts as unknown."""
     video_resubmit_unknown: bool = False
     """Hand a job in again although the answer to an earlier submission is unknown; may be charged twice."""
@@ -45,7 +54,7 @@ class VideoSettings(BaseServiceSettings):
     """After this JetStream gives the message of a dead worker to another one."""
     video_sweep_interval: Duration = timedelta(seconds=10)
     """How often overdue jobs are looked for."""
-    video_overdue_grace: timedelta = timedelta(minutes=15)
+    video_overdue_grace: Pause = timedelta(minutes=15)
     """How long after its deadline a followed job may still be stored, before the sweeper ends it."""
     video_outbox_interval: Duration = timedelta(seconds=1)
     """How often the outbox is looked at when nobody said that there is something in it."""

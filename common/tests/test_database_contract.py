@@ -90,6 +90,25 @@ class TestTransaction:
             await task
         assert await names(database) == []
 
+    async def test_a_cancellation_at_any_step_leaves_nothing_locked(self, database: Database) -> None:
+        async def write(name: str) -> None:
+            async with database.transaction() as session:
+                session.add(Author(name=name))
+                await session.flush()
+
+        for step in range(60):
+            writing = asyncio.create_task(write(f"author {step}"))
+            for _ in range(step):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            async with asyncio.timeout(5), database.transaction() as session:
+                session.add(Author(name=f"after {step}"))
+
+        assert {f"after {step}" for step in range(60)} <= set(await names(database))
+
     async def test_what_was_read_stays_readable_after_it(self, database: Database) -> None:
         async with database.transaction() as session:
             author = Author(name="ada")

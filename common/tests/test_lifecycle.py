@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -45,6 +46,21 @@ class TestBackgroundTasks:
             other = tasks.start("other", never())
             await eventually(tasks.start("broken", fail()).done)
             assert not other.done()
+
+    async def test_leaving_cancels_again_who_swallowed_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("flow2api_common.lifecycle._CANCEL_AGAIN", timedelta(milliseconds=20))
+        started = asyncio.Event()
+
+        async def stubborn() -> None:
+            started.set()
+            with suppress(asyncio.CancelledError):
+                await never()
+            await never()
+
+        async with BackgroundTasks() as tasks:
+            task = tasks.start("stubborn", stubborn())
+            await started.wait()
+        assert task.cancelled()
 
     async def test_leaving_cancels_and_waits_for_cleanup(self) -> None:
         cleaned: list[str] = []
@@ -145,7 +161,7 @@ class TestRunUntilSignal:
 
 HANGING_PROGRAM = """
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from flow2api_common.lifecycle import run_until_signal
 
 @asynccontextmanager

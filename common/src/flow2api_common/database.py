@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -83,12 +83,17 @@ class Database:
             await switch_to_wal(self.engine.url)
             self._is_prepared = True
         writer = nullcontext() if read_only or self._writer is None else _held(self._writer)
-        async with writer, AsyncSession(self.engine, expire_on_commit=False) as session:
-            with lost_server_as_unavailable():
-                async with session.begin():
+        async with writer:
+            session = AsyncSession(self.engine, expire_on_commit=False)
+            try:
+                with lost_server_as_unavailable():
                     with refused_connection_as_unavailable():
                         await session.connection(execution_options={_READ_ONLY: read_only})
                     yield session
+                    await _to_its_end(session.commit())
+            finally:
+                # Rolls back what was not committed, before the next writer may begin.
+                await _to_its_end(session.close())
 
     async def ping(self) -> None:
         """Ask the database for an answer. Raises DependencyUnavailable."""
@@ -152,6 +157,25 @@ def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads, then writes, fails at once when another wrote between; IMMEDIATE waits first.
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await ``work`` also while being cancelled; the cancellation goes on afterwards.
+
+    A commit that is cut short leaves an unknown outcome, and a rollback that is cut short leaves SQLite locked. The
+    timeouts of the database bound the wait.
+    """
+    task = asyncio.create_task(work)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        task.exception()  # Seen: the cancellation says more than it.
+        raise cancellation
+    task.result()
 
 
 @asynccontextmanager

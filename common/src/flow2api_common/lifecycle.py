@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
@@ -16,6 +17,7 @@ log = get_logger(__name__)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXIT_CODE_OF_SIGNAL = 128
+_CANCEL_AGAIN = timedelta(seconds=5)
 
 
 class RunningService(Protocol):
@@ -51,10 +53,12 @@ class BackgroundTasks:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Again after a while: a library may swallow one cancellation (asyncio.wait_for did before Python 3.12).
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN.total_seconds())
         if self._failed is not None and self._failed.done():
             # Seen, so that nobody complains when no one has waited.
             self._failed.exception()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pydantic import SecretStr
 
@@ -127,8 +129,6 @@ class TestLogin:
 
     async def test_session_ends_by_itself(self, access, clock):
         opened = await login(access)
-        from datetime import timedelta
-
         clock.turned = timedelta(hours=13)
 
         with pytest.raises(Unauthenticated), rpc_errors("token"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ async def test_secrets_are_sealed_in_sql(tokens, sandbox, sqlite_url):
     await add_flow(tokens, "gemini-key-0123456789", provider="gemini")
 
     path = sqlite_url.removeprefix("sqlite+aiosqlite:///")
-    stored = Path(path).read_bytes() + Path(f"{path}-wal").read_bytes()
+    stored = await asyncio.to_thread(lambda: Path(path).read_bytes() + Path(f"{path}-wal").read_bytes())
 
     assert b"sandbox.example" in stored
     assert b"gemini-key-0123456789" not in stored

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from flow2api_common.errors import CapacityError, DependencyUnavailable, FailedPrecondition, InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.ids import new_id
 from flow2api_proto.access.v1 import access_service_pb2
-from flow2api_proto.tokens.v1 import token_pb2
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2_grpc
 from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 from flow2api_testing.waiting import eventually
 
@@ -111,25 +114,25 @@ class TestAcquire:
 
         await eventually(is_free)
 
-    async def test_cancelled_calls_leave_no_lease(self, tokens, token):
-        for pause in range(20):
-            call = tokens.AcquireLease(
-                pb.AcquireLeaseRequest(
-                    request_id=new_id(),
-                    kind=token_pb2.KIND_IMAGE,
-                    candidates=[FLOW],
-                    lease_duration=Duration(seconds=600),
-                    wait_timeout=Duration(seconds=20),
-                )
-            )
-            await asyncio.sleep(pause / 4000)
-            if not call.cancel():
-                await release(tokens, (await call).lease)
+    async def test_lease_that_redis_gives_after_the_caller_has_gone_is_given_back(self, tokens, token, redis_url):
+        async with Redis.from_url(redis_url) as redis:
+            await redis.client_pause(20_000, all=False)
+            calls = [asyncio.create_task(acquire(tokens)) for _ in range(3)]
 
-        async def nothing_is_held():
-            return (await tokens.GetPoolStats(pb.GetPoolStatsRequest())).image_leases == 0
+            async def all_have_reached_redis():
+                return sum("evalsha" in client["cmd"] for client in await redis.client_list()) >= 3
 
-        await eventually(nothing_is_held)
+            await eventually(all_have_reached_redis)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            await redis.client_unpause()
+
+        async def one_was_given_and_none_is_held():
+            seen = await read(tokens, token)
+            return seen.stats.use_count >= 1 and seen.image_leases == 0
+
+        await eventually(one_was_given_and_none_is_held)
 
     async def test_waiting_is_fair_across_api_keys(self, tokens, token):
         held = await acquire(tokens)
@@ -303,8 +306,6 @@ class TestOutcomes:
         with pytest.raises(CapacityError):
             await acquire(tokens)
 
-        from datetime import timedelta
-
         clock.turned = timedelta(hours=2)
 
         async def is_back():
@@ -332,8 +333,6 @@ class TestOutcomes:
 class TestRedisTrouble:
     async def test_flushed_redis_is_filled_again_and_the_lease_taken_back_in(self, tokens, token, redis_url):
         held = await acquire(tokens)
-        from redis.asyncio import Redis
-
         async with Redis.from_url(redis_url) as redis:
             await redis.flushall()
         request = pb.RenewLeasesRequest(leases=[held.lease], lease_duration=Duration(seconds=60))
@@ -345,8 +344,6 @@ class TestRedisTrouble:
         await acquire(tokens)
 
     async def test_missing_redis_is_a_clear_unavailable(self, start_replica, tmp_path):
-        from pydantic import SecretStr
-
         async with start_replica(redis_url=SecretStr(f"unix://{tmp_path}/nobody.sock")) as replica:
             with pytest.raises(DependencyUnavailable) as caught:
                 await acquire(replica.tokens)
@@ -355,8 +352,6 @@ class TestRedisTrouble:
 
 async def test_stranger_is_refused(replica):
     async with grpc.aio.insecure_channel(replica.address) as channel:
-        from flow2api_proto.tokens.v1 import token_service_pb2_grpc
-
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await token_service_pb2_grpc.TokenServiceStub(channel).GetPoolStats(pb.GetPoolStatsRequest())
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED

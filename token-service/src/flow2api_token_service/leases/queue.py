@@ -194,11 +194,11 @@ class LeaseQueue:
                 del self._waiters[waiter.request.api_key_id]
 
     async def _listen(self) -> None:
-        while True:
+        while not self._is_stopping:
             try:
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(FREED_CHANNEL)
-                    while True:
+                    while not self._is_stopping:
                         if await channel.get_message(ignore_subscribe_messages=True, timeout=_LISTEN_SECONDS):
                             self._wake.set()
             except RedisError as error:

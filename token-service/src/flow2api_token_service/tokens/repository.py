@@ -112,9 +112,9 @@ class TokenRepository:
 
     async def totals(self, now: datetime) -> tuple[dict[TokenState, int], Counters]:
         """Tokens per state, and the sums of all counters."""
-        rows = await self._session.execute(
-            select(TokenRow.state, _is_over(now), func.count()).group_by(TokenRow.state, _is_over(now))
-        )
+        seen = select(TokenRow.state.label("state"), _is_over(now).label("is_over")).subquery()
+        counted = select(seen.c.state, seen.c.is_over, func.count()).group_by(seen.c.state, seen.c.is_over)
+        rows = await self._session.execute(counted)
         states: dict[TokenState, int] = {}
         for state, is_over, count in rows:
             effective = TokenState.ACTIVE if is_over else TokenState(state)

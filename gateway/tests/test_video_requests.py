@@ -116,6 +116,13 @@ async def test_states_are_the_four_words_of_the_sdk(
     assert (video["error"] or {}).get("code") == code
 
 
+async def test_a_warning_is_shown(client: httpx.AsyncClient, world: Any) -> None:
+    await create(client)
+    assert "warning" not in (await client.get("/v1/videos/video_1")).json()
+    await world.generation.change_video("video_1", warning="This is the smaller clip.")
+    assert (await client.get("/v1/videos/video_1")).json()["warning"] == "This is the smaller clip."
+
+
 async def test_another_keys_video_does_not_exist(client: httpx.AsyncClient, world: Any) -> None:
     await create(client)
     world.generation.videos["video_1"].api_key_id = "key_9"

@@ -15,6 +15,7 @@ async def test_an_enlarged_clip_is_stored(videos: Any, pool: Any) -> None:
     video = await videos.create(model_id=MODEL)
     done = await videos.until(video.video_id, "completed")
     assert (done.size.width, done.size.height) == (1920, 1080)
+    assert not done.warning
     assert pool.outcome_names == ["OK"]
     assert len(pool.acquired) == 1
 
@@ -26,3 +27,4 @@ async def test_the_base_clip_is_kept_when_enlarging_fails(videos: Any, pool: Any
     done = await videos.until(video.video_id, "completed")
     assert (done.size.width, done.size.height) == (1280, 720)
     assert not done.error.code
+    assert "could not be enlarged to 1080p" in done.warning

@@ -35,6 +35,7 @@ def video_of(
         metadata=job.client_metadata,
         version=job.version,
         api_key_id=job.api_key_id,
+        warning=job.note or "",
     )
     video.create_time.FromDatetime(job.create_time)
     if job.submit_time is not None:

@@ -34,7 +34,7 @@ def video_status(video: video_pb2.Video) -> str:
 
 
 def video_object(video: video_pb2.Video, link_of: LinkOf) -> dict[str, Any]:
-    """The Video object; ``url`` and ``queue_position`` are ours."""
+    """The Video object; ``url``, ``queue_position`` and ``warning`` are ours."""
     status = video_status(video)
     document: dict[str, Any] = {
         "id": video.video_id,
@@ -57,6 +57,8 @@ def video_object(video: video_pb2.Video, link_of: LinkOf) -> dict[str, Any]:
         document["queue_position"] = video.queue_position
     if status == "completed" and video.media.media_id:
         document["url"] = link_of(video.media)
+    if video.warning:
+        document["warning"] = video.warning
     return document
 
 

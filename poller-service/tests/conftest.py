@@ -113,7 +113,7 @@ class Road:
         if not self.token_ids:
             await self.add_token()
         lease = await self._lease(provider, model)
-        credential = await self.pool.credential(lease.token_id)
+        account = await self.pool.credential(lease.token_id)
         call = VideoCall(
             upstream_model=model,
             kind=VideoKind.TEXT,
@@ -123,7 +123,7 @@ class Road:
             resolution="720p",
             seed=7,
         )
-        submission = await self.providers.get(provider).submit_video(credential.account, call)
+        submission = await self.providers.get(provider).submit_video(account, call)
         message = video_events_pb2.PollVideo(
             video_id=new_id("video"),
             stage=video_events_pb2.VIDEO_STAGE_GENERATE,

@@ -1,8 +1,8 @@
 """Enumerations that exist on two sides of a border mean the same on both."""
 
-from flow2api_generation_service.leasing import outcome_of
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.port import AccountTier, FailureClass, UpstreamFailure
+from flow2api_upstream.port_to_tokens import outcome_of
 
 
 def test_account_tiers_have_the_numbers_of_the_proto():

@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.draining import DrainingTasks
-from flow2api_generation_service.leasing import HeldLease, LeaseClient, unused
+from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.port import Account, FailureClass, UpstreamFailure
+from flow2api_upstream.port_to_tokens import unused
 
 log = get_logger(__name__)
 
@@ -66,7 +67,7 @@ class HeldToken:
             raise failure
         self._refreshed = True
         try:
-            account = await self._leases.credential(self.token_id, self._held.credential_version)
+            account = await self._leases.credential(self.token_id, refused.credential_version)
         except DependencyUnavailable as exc:
             # Nothing is proved about the session, so that the account must not be blamed.
             raise UpstreamFailure(FailureClass.NETWORK, "The account's access could not be renewed.") from exc

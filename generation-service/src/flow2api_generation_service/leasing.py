@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Final
 
 import grpc
@@ -14,34 +13,14 @@ from google.protobuf.duration_pb2 import Duration
 from flow2api_common.errors import FailedPrecondition, Flow2APIError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
-from flow2api_upstream.port import Account, AccountTier, FailureClass, UpstreamFailure
+from flow2api_upstream.port import Account
+from flow2api_upstream.port_to_tokens import account_of
 
 NO_ELIGIBLE_TOKEN: Final = "NO_ELIGIBLE_TOKEN"  # noqa: S105 - a reason, no secret
 
 _CALL_TIMEOUT: Final = timedelta(seconds=15)
 # A refresh speaks to the upstream.
 _CREDENTIAL_TIMEOUT: Final = timedelta(seconds=60)
-_MAX_REASON: Final = 200
-
-_OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType(
-    {
-        FailureClass.CONTENT: token_pb2.OUTCOME_CONTENT_REJECTED,
-        FailureClass.BAD_INPUT: token_pb2.OUTCOME_BAD_INPUT,
-        FailureClass.AUTH: token_pb2.OUTCOME_AUTH_REJECTED,
-        FailureClass.THROTTLED: token_pb2.OUTCOME_RATE_LIMITED,
-        FailureClass.QUOTA_MODEL: token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED,
-        FailureClass.QUOTA_ACCOUNT: token_pb2.OUTCOME_ACCOUNT_QUOTA_EXHAUSTED,
-        FailureClass.CREDITS: token_pb2.OUTCOME_CREDITS_EXHAUSTED,
-        FailureClass.TIER: token_pb2.OUTCOME_TIER_DENIED,
-        FailureClass.VERIFICATION: token_pb2.OUTCOME_VERIFICATION_REQUIRED,
-        FailureClass.FORBIDDEN: token_pb2.OUTCOME_FORBIDDEN,
-        FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
-        # A file that is gone says nothing about the account.
-        FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
-        FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
-        FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +31,6 @@ class HeldLease:
     account: Account
     provider: str
     candidate_index: int
-    credential_version: int = field(default=0)
 
     @property
     def token_id(self) -> int:
@@ -104,7 +82,6 @@ class LeaseClient:
             account=account_of(answer.credential),
             provider=answer.credential.provider,
             candidate_index=answer.candidate_index,
-            credential_version=answer.credential.version,
         )
 
     async def renew(
@@ -132,41 +109,6 @@ class LeaseClient:
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
         return account_of(answer.credential)
-
-
-def account_of(credential: token_pb2.Credential) -> Account:
-    """In whose name to speak to the upstream."""
-    return Account(
-        token_id=credential.token_id,
-        bearer=credential.bearer,
-        session_token=credential.session_token,
-        project_id=credential.project_id,
-        location=credential.location,
-        tier=AccountTier(credential.tier),
-        proxy_url=credential.proxy_url,
-    )
-
-
-def outcome_of(failure: UpstreamFailure) -> token_pb2.LeaseOutcome:
-    """What the pool learns from a failure."""
-    outcome = token_pb2.LeaseOutcome(
-        outcome=_OUTCOMES[failure.failure_class], upstream_reason=failure.reason[:_MAX_REASON]
-    )
-    if failure.retry_after is not None:
-        outcome.retry_delay.FromTimedelta(failure.retry_after)
-    return outcome
-
-
-def success(*, output_count: int = 1, remaining_credits: int | None = None) -> token_pb2.LeaseOutcome:
-    """What the pool learns when it worked."""
-    return token_pb2.LeaseOutcome(
-        outcome=token_pb2.OUTCOME_OK, output_count=output_count, remaining_credits=remaining_credits
-    )
-
-
-def unused() -> token_pb2.LeaseOutcome:
-    """What the pool is told when the lease was not used."""
-    return token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UNUSED)
 
 
 def is_hopeless(error: Flow2APIError) -> bool:

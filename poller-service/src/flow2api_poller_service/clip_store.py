@@ -31,14 +31,14 @@ class ClipStore:
         DependencyUnavailable of the store, and what the pool raises. Nothing is visible in the store unless the clip is
         whole.
         """
-        credential = await self._pool.credential(look.token_id)
+        account = await self._pool.credential(look.token_id)
         try:
-            return await self._transfer(provider, look, media, credential.account)
+            return await self._transfer(provider, look, media, account)
         except UpstreamFailure as failure:
             if failure.failure_class is not FailureClass.AUTH:
                 raise
-        credential = await self._pool.credential(look.token_id, rejected_version=credential.version)
-        return await self._transfer(provider, look, media, credential.account)
+        account = await self._pool.credential(look.token_id, rejected_version=account.credential_version)
+        return await self._transfer(provider, look, media, account)
 
     async def _transfer(
         self, provider: Provider, look: Look, media: MediaHandle, account: Account

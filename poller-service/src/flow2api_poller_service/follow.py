@@ -14,11 +14,12 @@ from flow2api_poller_service.clip_store import ClipStore
 from flow2api_poller_service.group_look import GroupLooks
 from flow2api_poller_service.look import Look
 from flow2api_poller_service.mp4 import NotAClip
-from flow2api_poller_service.pool import TokenPool, success
+from flow2api_poller_service.pool import TokenPool
 from flow2api_poller_service.reports import Reports
 from flow2api_poller_service.settings import FollowSettings
 from flow2api_poller_service.verdicts import End, Ready, Verdict, Wait, account_removed, not_stored
 from flow2api_upstream.port import MediaHandle, Provider, UpstreamFailure
+from flow2api_upstream.port_to_tokens import success
 
 log = get_logger(__name__)
 

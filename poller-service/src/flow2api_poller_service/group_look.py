@@ -71,14 +71,14 @@ class GroupLooks:
     async def _ask(
         self, provider: Provider, token_id: int, operations: Sequence[OperationHandle]
     ) -> Mapping[OperationHandle, OperationStatus]:
-        credential = await self._pool.credential(token_id)
+        account = await self._pool.credential(token_id)
         try:
-            return await provider.check_videos(credential.account, operations)
+            return await provider.check_videos(account, operations)
         except UpstreamFailure as failure:
             if failure.failure_class is not FailureClass.AUTH:
                 raise
-        credential = await self._pool.credential(token_id, rejected_version=credential.version)
-        return await provider.check_videos(credential.account, operations)
+        account = await self._pool.credential(token_id, rejected_version=account.credential_version)
+        return await provider.check_videos(account, operations)
 
     def _unanswered(self, token_id: int, looks: Sequence[Look], asked_for: timedelta | None) -> list[Verdict]:
         failures = self._failures.pop(token_id, 0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from time import monotonic
-from types import MappingProxyType
 from typing import Final
 
 import grpc
@@ -17,7 +15,8 @@ from flow2api_common.errors import Flow2APIError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
-from flow2api_upstream.port import Account, AccountTier, FailureClass, UpstreamFailure
+from flow2api_upstream.port import Account
+from flow2api_upstream.port_to_tokens import account_of
 
 log = get_logger(__name__)
 
@@ -25,37 +24,8 @@ _CALL_TIMEOUT: Final = timedelta(seconds=15)
 _CREDENTIAL_TIMEOUT: Final = timedelta(seconds=45)
 _SHORTEST_LEASE: Final = timedelta(seconds=1)
 _LONGEST_LEASE: Final = timedelta(hours=1)
-_MAX_REASON: Final = 200
 _MAX_CACHED: Final = 10_000
 _RELEASE_ATTEMPTS: Final = 3
-
-_OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType(
-    {
-        FailureClass.CONTENT: token_pb2.OUTCOME_CONTENT_REJECTED,
-        FailureClass.BAD_INPUT: token_pb2.OUTCOME_BAD_INPUT,
-        FailureClass.AUTH: token_pb2.OUTCOME_AUTH_REJECTED,
-        FailureClass.THROTTLED: token_pb2.OUTCOME_RATE_LIMITED,
-        FailureClass.QUOTA_MODEL: token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED,
-        FailureClass.QUOTA_ACCOUNT: token_pb2.OUTCOME_ACCOUNT_QUOTA_EXHAUSTED,
-        FailureClass.CREDITS: token_pb2.OUTCOME_CREDITS_EXHAUSTED,
-        FailureClass.TIER: token_pb2.OUTCOME_TIER_DENIED,
-        FailureClass.VERIFICATION: token_pb2.OUTCOME_VERIFICATION_REQUIRED,
-        FailureClass.FORBIDDEN: token_pb2.OUTCOME_FORBIDDEN,
-        FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
-        # A file that is gone says nothing about the account.
-        FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
-        FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
-        FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """In whose name to ask; ``version`` names the bearer when it has been refused."""
-
-    account: Account
-    version: int
 
 
 class TokenPool:
@@ -68,9 +38,9 @@ class TokenPool:
         self._ttl_seconds = credential_ttl.total_seconds()
         self._now = now
         # Credentials are kept for moments and only to save calls: losing them loses nothing.
-        self._cached: OrderedDict[int, tuple[float, Credential]] = OrderedDict()
+        self._cached: OrderedDict[int, tuple[float, Account]] = OrderedDict()
 
-    async def credential(self, token_id: int, *, rejected_version: int = 0) -> Credential:
+    async def credential(self, token_id: int, *, rejected_version: int = 0) -> Account:
         """The credential of a token; refreshed first when the upstream has just refused that version of it.
 
         Raises FailedPrecondition when its session is dead, NotFound when the token is gone, DependencyUnavailable.
@@ -82,11 +52,11 @@ class TokenPool:
         request = token_service_pb2.GetCredentialRequest(token_id=token_id, rejected_version=rejected_version)
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
-        credential = Credential(_account_of(answer.credential), answer.credential.version)
-        self._cached[token_id] = (self._now() + self._ttl_seconds, credential)
+        account = account_of(answer.credential)
+        self._cached[token_id] = (self._now() + self._ttl_seconds, account)
         if len(self._cached) > _MAX_CACHED:
             self._cached.popitem(last=False)
-        return credential
+        return account
 
     async def renew(self, leases: Sequence[token_pb2.Lease], duration: timedelta) -> None:
         """Keep leases alive, all in one call.
@@ -119,30 +89,3 @@ class TokenPool:
                     await asyncio.sleep(attempt)
             else:
                 return
-
-
-def outcome_of(failure: UpstreamFailure) -> token_pb2.LeaseOutcome:
-    """What the pool learns from a failure."""
-    outcome = token_pb2.LeaseOutcome(
-        outcome=_OUTCOMES[failure.failure_class], upstream_reason=failure.reason[:_MAX_REASON]
-    )
-    if failure.retry_after is not None:
-        outcome.retry_delay.FromTimedelta(failure.retry_after)
-    return outcome
-
-
-def success() -> token_pb2.LeaseOutcome:
-    """What the pool learns from a clip."""
-    return token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_OK, output_count=1)
-
-
-def _account_of(credential: token_pb2.Credential) -> Account:
-    return Account(
-        token_id=credential.token_id,
-        bearer=credential.bearer,
-        session_token=credential.session_token,
-        project_id=credential.project_id,
-        location=credential.location,
-        tier=AccountTier(credential.tier),
-        proxy_url=credential.proxy_url,
-    )

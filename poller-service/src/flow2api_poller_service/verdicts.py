@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 
 from flow2api_poller_service.carry import Carried
 from flow2api_poller_service.look import Look
-from flow2api_poller_service.pool import outcome_of
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import to_service_error
 from flow2api_upstream.port import FailureClass, MediaHandle, OperationState, OperationStatus, UpstreamFailure
+from flow2api_upstream.port_to_tokens import outcome_of
 
 MISSING_LIMIT: Final = 3
 """Source: docs/upstream/flow.md, section 9: missing from one answer is no failure, three times in a row is."""

@@ -52,7 +52,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """In whose name to speak: what a lease or a credential answer holds. Secrets are left out of its repr."""
+    """In whose name to speak: what a lease or a credential answer holds. Secrets are left out of its repr.
+
+    ``credential_version`` names the bearer to the pool once the upstream has refused it.
+    """
 
     token_id: int
     bearer: str = field(repr=False)
@@ -61,6 +64,7 @@ class Account:
     location: str = ""
     tier: AccountTier = AccountTier.UNSPECIFIED
     proxy_url: str = field(default="", repr=False)
+    credential_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

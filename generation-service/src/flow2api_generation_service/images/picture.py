@@ -18,7 +18,7 @@ from flow2api_generation_service.images.progress import PictureProgress
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.images.search import AccountSearch
 from flow2api_generation_service.lease_keeper import HeldToken, LeaseKeeper
-from flow2api_generation_service.leasing import LeaseClient, outcome_of, success
+from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import Picture
 from flow2api_generation_service.media.service import MediaService, Origin
@@ -34,6 +34,7 @@ from flow2api_upstream.port import (
     UploadedImage,
     UpstreamFailure,
 )
+from flow2api_upstream.port_to_tokens import outcome_of, success
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)

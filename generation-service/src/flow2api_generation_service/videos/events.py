@@ -18,7 +18,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_client import Delivery
-from flow2api_generation_service.leasing import LeaseClient, success
+from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.media.service import MediaService, Origin
@@ -34,6 +34,7 @@ from flow2api_generation_service.videos.transitions import JobTransitions
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.port import MediaHandle
+from flow2api_upstream.port_to_tokens import success
 
 log = get_logger(__name__)
 

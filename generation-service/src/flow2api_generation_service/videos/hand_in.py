@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -22,15 +22,6 @@ log = get_logger(__name__)
 _BACKOFF: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """The account to speak for; ``credential_version`` is 0 where it is not known, so that it cannot be refused by
-    name."""
-
-    account: Account
-    credential_version: int
-
-
 class HandIn:
     """Hands stages in."""
 
@@ -43,7 +34,7 @@ class HandIn:
         ticket: Ticket,
         *,
         provider: Provider,
-        holder: Holder,
+        account: Account,
         pictures: Sequence[SourceImage],
         call_for: Callable[[Account], VideoCall],
     ) -> None:
@@ -58,12 +49,12 @@ class HandIn:
             attempt += 1
             try:
                 if uploaded is None:
-                    uploaded = [await provider.upload_image(holder.account, picture) for picture in pictures]
+                    uploaded = [await provider.upload_image(account, picture) for picture in pictures]
                 if not marked:
                     await self._submissions.mark(ticket)
                     marked = True
-                call = replace(call_for(holder.account), images=tuple(uploaded))
-                return await self._submissions.submit(ticket, provider, holder.account, call)
+                call = replace(call_for(account), images=tuple(uploaded))
+                return await self._submissions.submit(ticket, provider, account, call)
             except UpstreamFailure as failure:
                 rule = retry_rule(failure)
                 if attempt > rule.same_token_attempts:
@@ -76,18 +67,15 @@ class HandIn:
                     attempt=attempt,
                 )
                 if rule.refresh_first:
-                    holder = await self._refreshed(holder, failure)
+                    account = await self._refreshed(account, failure)
                 elif rule.upload_again:
                     uploaded = None
                 else:
                     await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
-    async def _refreshed(self, holder: Holder, failure: UpstreamFailure) -> Holder:
-        if not holder.credential_version:
-            raise failure
+    async def _refreshed(self, refused: Account, failure: UpstreamFailure) -> Account:
         try:
-            account = await self._leases.credential(holder.account.token_id, holder.credential_version)
+            return await self._leases.credential(refused.token_id, refused.credential_version)
         except Flow2APIError as error:
-            log.info("credential_not_refreshed", token_id=holder.account.token_id, reason=error.reason)
+            log.info("credential_not_refreshed", token_id=refused.token_id, reason=error.reason)
             raise failure from error
-        return Holder(account, credential_version=0)

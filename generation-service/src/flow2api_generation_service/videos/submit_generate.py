@@ -18,11 +18,11 @@ from flow2api_common.errors import Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPlan
-from flow2api_generation_service.leasing import HeldLease, LeaseClient, outcome_of, unused
+from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_generation_service.videos.capacity import LeaseRefused, take_lease
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN, Ending, ending_of_failure
-from flow2api_generation_service.videos.hand_in import HandIn, Holder
+from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.inputs import JobInputs, VideoInputs
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.next_step import Later, NextStep, Step
@@ -35,6 +35,7 @@ from flow2api_generation_service.videos.transitions import Attempt, JobTransitio
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import RETRY_POLICY
 from flow2api_upstream.port import Account, FailureClass, MediaHandle, UpstreamFailure, VideoCall
+from flow2api_upstream.port_to_tokens import outcome_of, unused
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
@@ -153,7 +154,7 @@ class GenerateStage:
             await self._hand_in.run(
                 self._ticket(job, attempt, inputs.plan),
                 provider=self._providers.get(option.provider),
-                holder=Holder(held.account, held.credential_version),
+                account=held.account,
                 pictures=await self._inputs.load(job, inputs),
                 call_for=lambda account: _call_for(job, option, inputs, account),
             )

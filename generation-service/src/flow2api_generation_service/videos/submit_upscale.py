@@ -12,11 +12,11 @@ from flow2api_common.database import Database
 from flow2api_common.errors import CapacityError, Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
-from flow2api_generation_service.leasing import LeaseClient, outcome_of
+from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.capacity import lease_duration
 from flow2api_generation_service.videos.changes import VideoChanges
-from flow2api_generation_service.videos.hand_in import HandIn, Holder
+from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.next_step import Later, NextStep, Step
 from flow2api_generation_service.videos.outbox import OutboxRelay
@@ -27,6 +27,7 @@ from flow2api_generation_service.videos.submission import AttemptLost, Ticket
 from flow2api_generation_service.videos.transitions import JobTransitions
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.port import MediaHandle, UpstreamFailure, VideoCall, VideoKind
+from flow2api_upstream.port_to_tokens import outcome_of
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
@@ -90,7 +91,7 @@ class UpscaleStage:
             await self._hand_in.run(
                 self._ticket(job, attempt_id, lease),
                 provider=self._providers.get(job.provider or ""),
-                holder=Holder(account, credential_version=0),
+                account=account,
                 pictures=(),
                 call_for=lambda _account: _call_for(job),
             )

@@ -1,12 +1,9 @@
-"""Running a service: owned background work, what the command line needs to know, and stopping by signal."""
+"""Running a service: owned background work, and what the command line needs to know of it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Coroutine
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
@@ -15,8 +12,6 @@ from flow2api_common.logs import get_logger
 
 log = get_logger(__name__)
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_EXIT_CODE_OF_SIGNAL = 128
 _CANCEL_AGAIN = timedelta(seconds=5)
 
 
@@ -88,49 +83,3 @@ class BackgroundTasks:
         log.error("background_task_failed", task=task.get_name(), exc_info=error)
         if self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
-
-
-async def run_until_signal(
-    open_services: Callable[[], AbstractAsyncContextManager[Sequence[RunningService] | RunningService]],
-) -> None:
-    """Enter ``open_services()``, and leave it at SIGINT or SIGTERM, also while entering; a second signal exits at once.
-
-    Raises what made a service fail, after having left.
-    """
-    loop = asyncio.get_running_loop()
-    running = asyncio.create_task(_serve(open_services), name="services")
-    received: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        received.append(number)
-        if len(received) > 1:
-            # Whoever asks twice wants no more patience; the stores are made for being killed.
-            os._exit(_EXIT_CODE_OF_SIGNAL + number)
-        log.info("stopping", signal=number.name)
-        running.cancel()
-
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        await running
-    except asyncio.CancelledError:
-        if not received:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            raise
-    finally:
-        for number in _STOP_SIGNALS:
-            loop.remove_signal_handler(number)
-
-
-async def _serve(
-    open_services: Callable[[], AbstractAsyncContextManager[Sequence[RunningService] | RunningService]],
-) -> None:
-    async with open_services() as opened:
-        services = opened if isinstance(opened, Sequence) else [opened]
-        for service in services:
-            log.info("service_started", name=service.name, address=service.address)
-        async with BackgroundTasks() as waiting:
-            for service in services:
-                waiting.start(f"wait-{service.name}", service.wait())
-            await waiting.wait()

@@ -48,7 +48,9 @@ def test_does_not_mind_how_the_bytes_are_cut(piece: int) -> None:
     assert inspect(CLIP, piece) == ClipFacts(width=64, height=48, duration_ms=2000)
 
 
-@pytest.mark.parametrize("kept", [4, 40, len(CLIP) // 2, len(CLIP) - 1])
+@pytest.mark.parametrize(
+    "kept", [4, 40, len(CLIP) // 2, len(CLIP) - 1], ids=["a bit of the first box", "a box", "half", "all but a byte"]
+)
 def test_notices_a_clip_that_is_cut_off(kept: int) -> None:
     with pytest.raises(NotAClip):
         inspect(CLIP[:kept])

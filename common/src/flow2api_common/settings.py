@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -87,6 +88,32 @@ def _check_address(address: str) -> str:
         raise ValueError("must be host:port or unix:/path")
     return address
 
+
+def _number_of_seconds(value: object) -> object:
+    # pydantic takes numbers as seconds, but the environment has only texts.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _check_not_negative(duration: timedelta) -> timedelta:
+    if duration < timedelta(0):
+        raise ValueError("must not be less than nothing")
+    return duration
+
+
+def _check_positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+Pause = Annotated[timedelta, BeforeValidator(_number_of_seconds), AfterValidator(_check_not_negative)]
+"""A span of time that may be nothing: seconds, or ISO 8601 such as ``PT1M30S``."""
+
+Duration = Annotated[timedelta, BeforeValidator(_number_of_seconds), AfterValidator(_check_positive)]
+"""A span of time: seconds, or ISO 8601 such as ``PT1M30S``."""
 
 Address = Annotated[str, AfterValidator(_check_address)]
 """Where a gRPC server is: ``host:port`` or ``unix:/path``."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from flow2api_common.settings import (
+    Duration,
     GenerationClientSettings,
     MediaSettings,
     SecretKeySettings,
@@ -30,25 +31,6 @@ def _check_base_url(url: str) -> str:
         raise ValueError("must be http(s)://host[:port][/path]")
     return url.rstrip("/")
 
-
-def _seconds(value: Any) -> Any:
-    """A plain number is seconds, also as text: an environment variable has nothing else."""
-    if isinstance(value, str):
-        try:
-            return timedelta(seconds=float(value))
-        except (ValueError, OverflowError):
-            return value
-    return value
-
-
-def _check_positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be more than 0")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_check_positive)]
-"""A span of time: seconds, or ISO 8601 such as ``PT1M30S``."""
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 """Several words, separated by commas in an environment variable."""

@@ -15,7 +15,6 @@ from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.media_store import MediaStore
 from flow2api_common.nats_client import NatsConnection, nats_connection
-from flow2api_common.telemetry import metrics_server
 from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
 from flow2api_generation_service.cleanup import Cleanup
 from flow2api_generation_service.draining import DrainingTasks
@@ -115,7 +114,6 @@ async def running_generation_service(
 
 
 async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: AsyncExitStack) -> _Parts:
-    await stack.enter_async_context(metrics_server(settings))
     database = Database(settings.database_url, schema=SCHEMA)
     stack.push_async_callback(database.aclose)
     store = MediaStore.open(settings.media_url)

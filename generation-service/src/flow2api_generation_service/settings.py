@@ -10,9 +10,11 @@ from pydantic import AfterValidator, Field
 from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
+    Duration,
     GenerationClientSettings,
     MediaSettings,
     NatsSettings,
+    Pause,
     ServiceAuthSettings,
     TokenClientSettings,
 )
@@ -22,27 +24,18 @@ from flow2api_upstream.settings import UpstreamSettings
 _SHORTEST_LEASE: Final = timedelta(seconds=4)
 
 
-def _positive(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
 def _long_enough_to_renew(duration: timedelta) -> timedelta:
     if duration < _SHORTEST_LEASE:
         raise ValueError("must be at least 4 seconds, because a lease is renewed at a quarter of it")
     return duration
 
 
-Duration = Annotated[timedelta, AfterValidator(_positive)]
-
-
 class ImageSettings(BaseServiceSettings):
     """How pictures are made. Durations are seconds, or ISO 8601 such as ``PT5M``."""
 
-    image_token_wait: timedelta = timedelta(seconds=120)
+    image_token_wait: Pause = timedelta(seconds=120)
     """How long a picture waits for a token in all."""
-    image_lease_duration: Annotated[timedelta, AfterValidator(_long_enough_to_renew)] = timedelta(seconds=60)
+    image_lease_duration: Annotated[Duration, AfterValidator(_long_enough_to_renew)] = timedelta(seconds=60)
     """Lifetime of a lease; it is renewed while the picture takes longer."""
     image_max_attempts: int = Field(default=3, ge=1, le=10)
     """How often a picture is asked for, on one token or several."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 from flow2api_common.clock import Clock, utc_now
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.media_store import MediaStore
 from flow2api_common.nats_client import nats_connection
-from flow2api_common.telemetry import metrics_server
 from flow2api_poller_service.clip_store import ClipStore
 from flow2api_poller_service.follow import Following
 from flow2api_poller_service.group_look import GroupLooks
@@ -48,10 +46,9 @@ async def running_poller_service(
             open_channel(settings.token_addr, service_token=settings.service_token)
         )
         nats = await stack.enter_async_context(nats_connection(settings, "poller"))
-        fixed_delay = timedelta(seconds=settings.video_poll_interval) if settings.video_poll_interval else None
         pool = TokenPool(channel, credential_ttl=settings.poller_credential_ttl)
         following = Following(
-            looks=GroupLooks(pool=pool, clock=clock, fixed_delay=fixed_delay),
+            looks=GroupLooks(pool=pool, clock=clock, fixed_delay=settings.video_poll_interval),
             clips=ClipStore(store=MediaStore.open(settings.media_url), pool=pool, max_bytes=settings.video_max_bytes),
             pool=pool,
             reports=Reports(nats=nats, clock=clock),
@@ -64,9 +61,8 @@ async def running_poller_service(
             following=following,
             clock=clock,
             settings=settings,
-            fixed_delay=fixed_delay,
+            fixed_delay=settings.video_poll_interval,
         )
-        await stack.enter_async_context(metrics_server(settings))
         tasks = await stack.enter_async_context(BackgroundTasks())
         tasks.start("poller", worker.run())
         yield RunningPoller(tasks)

@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from flow2api_common.settings import (
     BaseServiceSettings,
+    Duration,
     MediaSettings,
     NatsSettings,
+    Pause,
     ServiceAuthSettings,
     TokenClientSettings,
 )
 from flow2api_upstream.settings import UpstreamSettings
 
 
-def _as_number(value: object) -> object:
-    # pydantic takes numbers as seconds, but the environment has texts.
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _positive(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
-Pause = Annotated[timedelta, BeforeValidator(_as_number)]
-Duration = Annotated[Pause, AfterValidator(_positive)]
-
-
 class FollowSettings(BaseServiceSettings):
     """How submitted videos are followed. Durations are seconds, or ISO 8601 such as ``PT5M``."""
 
-    video_poll_interval: float | None = Field(default=None, gt=0)
-    """Fixed delay before every look, in seconds; unset: chosen by how long the model usually takes."""
+    video_poll_interval: Duration | None = None
+    """Fixed delay before every look; unset: chosen by how long the model usually takes."""
     poller_max_in_flight: int = Field(default=2000, ge=1)
     """Messages in hand at the same time; the others wait on JetStream."""
     poller_batch: int = Field(default=256, ge=1, le=1000)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
+    Duration,
     SecretKeySettings,
     ServiceAuthSettings,
     TokenClientSettings,
@@ -63,19 +64,19 @@ class PoolSettings(BaseServiceSettings):
     """Images at the same time on a token that is added without a limit of its own."""
     default_video_concurrency: Concurrency = -1
     """Videos at the same time on a token that is added without a limit of its own."""
-    refresh_margin: timedelta = timedelta(hours=1)
+    refresh_margin: Duration = timedelta(hours=1)
     """Access tokens are renewed in the background when less than this is left."""
-    refresh_interval: timedelta = timedelta(seconds=30)
+    refresh_interval: Duration = timedelta(seconds=30)
     """How often the background looks for access tokens to renew and tokens to probe."""
     refresh_concurrency: int = Field(default=4, ge=1)
     """Upstream calls of the background at the same time, per process."""
-    credits_interval: timedelta = timedelta(hours=1)
+    credits_interval: Duration = timedelta(hours=1)
     """How often a token that is parked for credits is looked at again."""
-    sweep_interval: timedelta = timedelta(seconds=1)
+    sweep_interval: Duration = timedelta(seconds=1)
     """How often leases past their deadline are ended when nobody else has looked."""
-    resync_interval: timedelta = timedelta(seconds=30)
+    resync_interval: Duration = timedelta(seconds=30)
     """How often changes in SQL that may have missed Redis are written there again."""
-    stats_interval: timedelta = timedelta(seconds=2)
+    stats_interval: Duration = timedelta(seconds=2)
     """How often counters are written to SQL."""
 
 
@@ -87,9 +88,9 @@ class AccessSettings(BaseServiceSettings):
     admin_password: Annotated[SecretStr | None, AfterValidator(_check_password)] = None
     default_api_key_concurrency: Concurrency = -1
     """Generations in flight of an API key that is made without a limit of its own."""
-    api_key_cache_duration: timedelta = timedelta(seconds=5)
+    api_key_cache_duration: Duration = timedelta(seconds=5)
     """How long a gateway may go on using an answer about an API key."""
-    session_lifetime: timedelta = timedelta(hours=12)
+    session_lifetime: Duration = timedelta(hours=12)
     """After this an administrator logs in again."""
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from flow2api_common.settings import BaseServiceSettings
+from flow2api_common.settings import BaseServiceSettings, Duration
 
 
 class UpstreamSettings(BaseServiceSettings):
@@ -19,12 +19,12 @@ class UpstreamSettings(BaseServiceSettings):
     upstream_impersonate: str = Field(
         "chrome", description="Browser whose TLS and HTTP/2 form curl_cffi takes; empty for plain curl."
     )
-    upstream_connect_timeout: timedelta = Field(timedelta(seconds=10), description="DNS, proxy, TCP and TLS together.")
-    upstream_timeout: timedelta = Field(timedelta(seconds=30), description="One control call, from start to end.")
-    upload_timeout: timedelta = Field(timedelta(seconds=90), description="One picture on its way up.")
-    image_timeout: timedelta = Field(timedelta(seconds=120), description="One picture being made or enlarged.")
-    video_submit_timeout: timedelta = Field(timedelta(seconds=90), description="One clip being handed in.")
-    download_idle_timeout: timedelta = Field(
+    upstream_connect_timeout: Duration = Field(timedelta(seconds=10), description="DNS, proxy, TCP and TLS together.")
+    upstream_timeout: Duration = Field(timedelta(seconds=30), description="One control call, from start to end.")
+    upload_timeout: Duration = Field(timedelta(seconds=90), description="One picture on its way up.")
+    image_timeout: Duration = Field(timedelta(seconds=120), description="One picture being made or enlarged.")
+    video_submit_timeout: Duration = Field(timedelta(seconds=90), description="One clip being handed in.")
+    download_idle_timeout: Duration = Field(
         timedelta(seconds=60), description="A download is given up after this long without a byte."
     )
     upstream_pool_size: int = Field(256, ge=1, description="Calls at the same time per proxy.")

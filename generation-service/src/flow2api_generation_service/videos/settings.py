@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
-from flow2api_common.settings import BaseServiceSettings
-
-
-def _as_number(value: object) -> object:
-    # pydantic takes numbers as seconds, but the environment has texts.
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _positive(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
-Pause = Annotated[timedelta, BeforeValidator(_as_number)]
-Duration = Annotated[Pause, AfterValidator(_positive)]
+from flow2api_common.settings import BaseServiceSettings, Duration, Pause
 
 
 class VideoSettings(BaseServiceSettings):

@@ -115,6 +115,8 @@ def test_our_own_link_is_known_in_a_conversation(links: MediaLinks, clock: Clock
         "https://gw.example/media/abc123?exp=99999999999&sig=AAAA",
         "https://gw.example/media/../../etc?exp=1&sig=x",
         "https://elsewhere.example/picture.png",
+        "https://[",
+        "https://[::1/media/abc123?exp=1&sig=x",
     ],
 )
 def test_other_links_are_not_ours(links: MediaLinks, url: str) -> None:

@@ -130,6 +130,10 @@ TRICKS = [
     "http://\t127.0.0.1:{port}/x.png",
     "http://127.0.0.1:{port}/\r\nhost: a.example",
     "http://",
+    "http://[",
+    "http://[::1:{port}/x.png",
+    "http://xn--:{port}/x.png",
+    "http://xn--a:{port}/x.png",
     "",
 ]
 
@@ -238,13 +242,23 @@ async def test_a_redirect_is_followed_and_checked_anew(canary: Canary) -> None:
         "/bad": redirect(f"http://127.0.0.1:{canary.port}/x"),
         "/bad-name": redirect(f"http://loopback.example:{canary.port}/x"),
         "/bad-scheme": redirect("file:///etc/passwd"),
+        "/bad-url": redirect("http://[::1"),
+        "/bad-port": redirect("http://a.example:99999999/"),
     }
     async with http_server(answers) as (port, _), fetching(allowed_private=(f"127.0.0.1:{port}",)) as fetcher:
         assert await fetcher.fetch(f"http://127.0.0.1:{port}/good", param="image") == PNG
-        for path in ("/bad", "/bad-name", "/bad-scheme"):
+        for path in ("/bad", "/bad-name", "/bad-scheme", "/bad-url", "/bad-port"):
             with pytest.raises(InvalidArgument):
                 await fetcher.fetch(f"http://127.0.0.1:{port}{path}", param="image")
     assert canary.connections == 0
+
+
+async def test_a_server_cannot_leave_cookies_with_us() -> None:
+    pages = {"/a.png": ok(PNG, "set-cookie: seen=1; path=/")}
+    async with http_server(pages) as (port, asked), fetching(allowed_private=(f"127.0.0.1:{port}",)) as fetcher:
+        for _ in range(2):
+            await fetcher.fetch(f"http://127.0.0.1:{port}/a.png", param="image")
+    assert "cookie" not in asked[1].lower()
 
 
 async def test_redirects_without_end_are_given_up() -> None:

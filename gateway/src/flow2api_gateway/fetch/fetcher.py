@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -58,6 +59,8 @@ class ImageFetcher:
             verify=_tls_context(),
             timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
+            # Nobody's cookies are kept: they would go to other names on the same address, and pile up.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "flow2api-gateway"},
         )
 
@@ -86,7 +89,7 @@ class ImageFetcher:
             response = await self._open(target)
             try:
                 if response.status_code in _REDIRECTS:
-                    url = str(target.url.join(response.headers.get("location", "")))
+                    url = _redirected(target.url, response.headers.get("location", ""))
                     continue
                 return await self._read(response, param)
             finally:
@@ -132,6 +135,13 @@ class ImageFetcher:
         return InvalidArgument.of(
             param, f"The picture is larger than {self._max_bytes} bytes.", reason="IMAGE_TOO_LARGE"
         )
+
+
+def _redirected(url: httpx.URL, location: str) -> str:
+    try:
+        return str(url.join(location))
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise _FetchFailed("The URL redirects to one that is not valid.") from exc
 
 
 @cache

@@ -67,8 +67,9 @@ def _parsed(text: str) -> httpx.URL:
         raise RefusedTarget("The URL is not valid.")
     try:
         url = httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError, ValueError) as exc:
+        host = url.host  # Decodes international names, which may fail.
+    except (httpx.InvalidURL, ValueError) as exc:
         raise RefusedTarget("The URL is not valid.") from exc
-    if not url.host or url.userinfo or "%" in url.host:
+    if not host or url.userinfo or "%" in host:
         raise RefusedTarget("The URL is not valid.")
     return url

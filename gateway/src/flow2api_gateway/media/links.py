@@ -63,7 +63,10 @@ class MediaLinks:
         An expired link still names its file: it is read here on behalf of a key holder, not opened to strangers. The
         host is not looked at: the signature proves whose link it is, and links live on when the public URL changes.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
         _, found, media_id = parts.path.rpartition(_PATH)
         if not found or not _ID.fullmatch(media_id):
             return None

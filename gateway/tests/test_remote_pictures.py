@@ -244,10 +244,11 @@ async def test_a_redirect_is_followed_and_checked_anew(canary: Canary) -> None:
         "/bad-scheme": redirect("file:///etc/passwd"),
         "/bad-url": redirect("http://[::1"),
         "/bad-port": redirect("http://a.example:99999999/"),
+        "/bad-international-name": redirect("http://xn--/"),
     }
     async with http_server(answers) as (port, _), fetching(allowed_private=(f"127.0.0.1:{port}",)) as fetcher:
         assert await fetcher.fetch(f"http://127.0.0.1:{port}/good", param="image") == PNG
-        for path in ("/bad", "/bad-name", "/bad-scheme", "/bad-url", "/bad-port"):
+        for path in ("/bad", "/bad-name", "/bad-scheme", "/bad-url", "/bad-port", "/bad-international-name"):
             with pytest.raises(InvalidArgument):
                 await fetcher.fetch(f"http://127.0.0.1:{port}{path}", param="image")
     assert canary.connections == 0

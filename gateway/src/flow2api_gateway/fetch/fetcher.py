@@ -77,7 +77,8 @@ class ImageFetcher:
             raise _invalid_url(param, str(exc)) from exc
         except TimeoutError as exc:
             raise _invalid_url(param, "The picture did not come in time.") from exc
-        except httpx.HTTPError as exc:
+        # The last two: the location of a redirect, which httpx reads as soon as it comes.
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
             log.info("image_fetch_failed", error=type(exc).__name__)
             raise _invalid_url(param, "The picture could not be fetched.") from exc
 
@@ -89,7 +90,7 @@ class ImageFetcher:
             response = await self._open(target)
             try:
                 if response.status_code in _REDIRECTS:
-                    url = _redirected(target.url, response.headers.get("location", ""))
+                    url = str(target.url.join(response.headers.get("location", "")))
                     continue
                 return await self._read(response, param)
             finally:
@@ -135,13 +136,6 @@ class ImageFetcher:
         return InvalidArgument.of(
             param, f"The picture is larger than {self._max_bytes} bytes.", reason="IMAGE_TOO_LARGE"
         )
-
-
-def _redirected(url: httpx.URL, location: str) -> str:
-    try:
-        return str(url.join(location))
-    except (httpx.InvalidURL, ValueError) as exc:
-        raise _FetchFailed("The URL redirects to one that is not valid.") from exc
 
 
 @cache

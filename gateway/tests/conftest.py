@@ -235,6 +235,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     media: dict[str, media_pb2.Media] = field(default_factory=dict)
     videos: dict[str, video_pb2.Video] = field(default_factory=dict)
     early_error: Flow2APIError | None = None
+    queue_error: Flow2APIError | None = None
     late_error: Flow2APIError | None = None
     failed_images: dict[int, image_pb2.ImageFailure] = field(default_factory=dict)
     image_gate: asyncio.Event | None = None
@@ -243,6 +244,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     dies_while_generating: bool = False
     watches: int = 0
     watch_breaks: int = 0
+    watch_error: Flow2APIError | None = None
 
     async def add_media(self, media_id: str, content: bytes, content_type: str, **facts: int) -> media_pb2.Media:
         """Store a file."""
@@ -288,14 +290,16 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         except (asyncio.CancelledError, GeneratorExit):
             self.image_cancelled.set()
             raise
-        if self.late_error:
-            raise self.late_error
+        if self.queue_error:
+            raise self.queue_error
         for index in range(request.image_count):
             if index in self.failed_images:
                 yield self._event(index, failure=self.failed_images[index])
                 continue
             progress = image_pb2.ImageProgress(stage=4, progress_percent=40, attempt=1)
             yield self._event(index, progress=progress)
+            if self.late_error:
+                raise self.late_error
             if self.dies_while_generating:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "killed")
             media = await self.add_media(f"pic{len(self.media)}", picture(), "image/png", width=64, height=36)
@@ -350,6 +354,8 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
 
     async def WatchVideo(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self.watches += 1
+        if self.watch_error:
+            raise self.watch_error
         seen = request.after_version
         video = self._video(request)
         while True:

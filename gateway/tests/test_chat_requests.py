@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flow2api_common.errors import UpstreamRejected
+from flow2api_common.errors import InternalError, UpstreamRejected
 from flow2api_proto.generation.v1 import image_pb2
 
 MODEL = "gemini-3.1-flash-image"
@@ -202,3 +202,15 @@ async def test_a_service_that_dies_while_generating_may_have_been_paid(client: h
     world.generation.dies_while_generating = True
     response = await ask(client, body())
     assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
+
+
+async def test_a_bug_while_generating_may_have_been_paid(client: httpx.AsyncClient, world: Any) -> None:
+    world.generation.late_error = InternalError("a bug")
+    response = await ask(client, body())
+    assert (response.status_code, response.headers["x-should-retry"]) == (500, "false")
+
+
+async def test_a_video_whose_watch_fails_is_not_bought_again(client: httpx.AsyncClient, world: Any) -> None:
+    world.generation.watch_error = InternalError("a bug")
+    response = await ask(client, body(model="veo-3.1-fast"))
+    assert (response.status_code, response.headers["x-should-retry"]) == (500, "false")

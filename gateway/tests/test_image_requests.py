@@ -56,6 +56,24 @@ async def test_what_came_is_answered_when_some_failed(client: httpx.AsyncClient,
     assert len(answer["data"]) == 2
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_made_picture_that_cannot_be_answered_is_not_bought_again(
+    client: httpx.AsyncClient, world: Any, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    add_media = world.generation.add_media
+
+    async def spoiled(media_id: str, content: bytes, content_type: str, **facts: int) -> Any:
+        media = await add_media(media_id, content[:60], content_type, **facts)
+        if is_lost:
+            await world.generation.store.delete(media.object_key)
+        return media
+
+    monkeypatch.setattr(world.generation, "add_media", spoiled)
+    response = await ask(client, output_format="webp")
+    assert response.status_code == (404 if is_lost else 500)
+    assert response.headers["x-should-retry"] == "false"
+
+
 async def test_a_refusal_has_the_images_type(client: httpx.AsyncClient, world: Any) -> None:
     world.generation.late_error = UpstreamRejected("Refused.", reason="CONTENT_REJECTED")
     error = (await ask(client)).json()["error"]

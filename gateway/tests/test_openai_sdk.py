@@ -13,7 +13,7 @@ import openai
 import pytest
 from PIL import Image
 
-from flow2api_common.errors import UpstreamRejected, UpstreamUnavailable
+from flow2api_common.errors import CapacityError, UpstreamRejected, UpstreamUnavailable
 from flow2api_proto.generation.v1 import video_pb2
 from flow2api_testing.waiting import eventually
 
@@ -133,6 +133,18 @@ async def test_an_error_before_the_stream_has_its_status(sdk: openai.AsyncOpenAI
     with pytest.raises(openai.RateLimitError) as caught:
         await sdk.chat.completions.create(model=IMAGE_MODEL, messages=ASK, stream=True)
     assert caught.value.response.headers["retry-after"] == "6"
+
+
+async def test_a_pool_that_cannot_serve_a_stream_is_told_by_the_status(sdk: openai.AsyncOpenAI, world: Any) -> None:
+    world.generation.queue_error = CapacityError("Nobody can.", reason="NO_ELIGIBLE_TOKEN")
+    for asking in (
+        sdk.chat.completions.create(model=IMAGE_MODEL, messages=ASK, stream=True),
+        sdk.images.generate(model=IMAGE_MODEL, prompt="x", stream=True),
+    ):
+        with pytest.raises(openai.InternalServerError) as caught:
+            await asking
+        assert (caught.value.status_code, caught.value.code) == (503, "no_account_available")
+        assert caught.value.response.headers["x-should-retry"] == "false"
 
 
 async def test_a_refusal_within_a_stream_is_a_content_filter(sdk: openai.AsyncOpenAI, world: Any) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flow2api_common.errors import DependencyUnavailable, InternalError
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.edge.peeking import peeked
 from flow2api_proto.generation.v1 import image_pb2
 
 if TYPE_CHECKING:
     from flow2api_proto.generation.v1.generation_service_pb2_grpc import GenerationServiceAsyncStub
+
+# Longer than a pool takes to say that nobody could do it; short for somebody who waits to see progress.
+_QUEUE_PATIENCE: Final = timedelta(seconds=2)
 
 
 @dataclass(slots=True)
@@ -49,8 +53,8 @@ async def generate_images(
 ) -> AsyncIterator[image_pb2.GenerateImageResponse]:
     """The events of a generation. Closing the iterator cancels the call; the service decides what is paid by then.
 
-    A service that goes away, or takes too long, after the upstream was asked leaves a generation that may be charged:
-    that error says so, so that nobody repeats it blindly.
+    A service that goes away, takes too long or has a bug after the upstream was asked leaves a generation that may be
+    charged: that error says so, so that nobody repeats it blindly.
     """
     call = generation.GenerateImage(request, timeout=timeout.total_seconds())
     is_asked = False
@@ -59,12 +63,26 @@ async def generate_images(
             async for event in call:
                 is_asked = is_asked or event.progress.stage >= image_pb2.IMAGE_STAGE_GENERATING
                 yield event
-    except DependencyUnavailable as error:
+    except (DependencyUnavailable, InternalError) as error:
         if is_asked:
             error.metadata["paid"] = "true"
         raise
     finally:
         call.cancel()
+
+
+async def begun_generation(
+    events: AsyncIterator[image_pb2.GenerateImageResponse], *, patience: timedelta
+) -> AsyncIterator[image_pb2.GenerateImageResponse]:
+    """The same events, after an account was found or ``patience`` (at most two seconds) is over.
+
+    What is wrong with a request, or with the pool, shows by then, and is raised while an answer can have a status.
+    """
+    return await peeked(events, min(patience, _QUEUE_PATIENCE), is_begun=_has_left_the_queue)
+
+
+def _has_left_the_queue(event: image_pb2.GenerateImageResponse) -> bool:
+    return event.WhichOneof("event") != "progress" or event.progress.stage > image_pb2.IMAGE_STAGE_QUEUED
 
 
 async def collect_images(events: AsyncIterator[image_pb2.GenerateImageResponse]) -> MadePictures:
@@ -78,5 +96,5 @@ async def collect_images(events: AsyncIterator[image_pb2.GenerateImageResponse])
         elif kind == "failure":
             made.failures[event.image_index] = event.failure
     if not made.images:
-        raise InternalError("The generation ended without a picture and without an error.")
+        raise InternalError("The generation ended without a picture and without an error.", metadata={"paid": "true"})
     return made

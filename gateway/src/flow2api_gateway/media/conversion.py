@@ -10,6 +10,8 @@ from typing import Final
 
 from PIL import Image
 
+from flow2api_common.errors import InternalError
+
 _MIME: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _NAMES: Final = {mime: name for name, mime in _MIME.items()}
 _VARIANT = re.compile(r"(png|jpeg|webp)-(\d{1,3})", re.ASCII)
@@ -45,8 +47,11 @@ def parse_variant(variant: str) -> PictureFormat | None:
 
 
 async def convert_picture(content: bytes, wanted: PictureFormat) -> bytes:
-    """The same picture in another format, made in a thread. Raises OSError when it cannot be read."""
-    return await asyncio.to_thread(_convert, content, wanted)
+    """The same picture in another format, made in a thread. Raises InternalError when it cannot be read or written."""
+    try:
+        return await asyncio.to_thread(_convert, content, wanted)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise InternalError("A stored picture cannot be converted.") from exc
 
 
 def _convert(content: bytes, wanted: PictureFormat) -> bytes:

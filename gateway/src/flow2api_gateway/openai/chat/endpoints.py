@@ -12,12 +12,12 @@ from starlette.responses import Response
 from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.edge.bodies import read_json
 from flow2api_gateway.edge.event_stream import EventStream
-from flow2api_gateway.edge.peeking import peeked
 from flow2api_gateway.edge.presence import while_present
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
+from flow2api_gateway.errors.paid import after_payment
 from flow2api_gateway.gateway import Gateway, GatewayDep
-from flow2api_gateway.generation.images import collect_images, generate_images
+from flow2api_gateway.generation.images import begun_generation, collect_images, generate_images
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import create_video, follow_video
 from flow2api_gateway.openai.chat.chat_to_grpc import CHAT_FIELDS, check_values, image_request, video_request
@@ -94,7 +94,8 @@ async def _image_answer(
     if not streamed:
         made = await while_present(request.receive, gateway.drain, collect_images(events))
         return json_response(image_completion(made, answer, link_of))
-    events = await peeked(events, gateway.settings.heartbeat_interval)
+    beginning = begun_generation(events, patience=gateway.settings.heartbeat_interval)
+    events = await while_present(request.receive, gateway.drain, beginning)
     chunks = image_chunks(events, answer, link_of, image_count=generation.image_count)
     return EventStream(
         chunks, drain=gateway.drain, heartbeat=gateway.settings.heartbeat_interval, render_error=error_event
@@ -110,7 +111,8 @@ async def _video_answer(
     )
     if not streamed:
         completion = video_completion(versions, answer, link_of)
-        return json_response(await while_present(request.receive, gateway.drain, completion))
+        with after_payment():
+            return json_response(await while_present(request.receive, gateway.drain, completion))
     return EventStream(
         video_chunks(versions, answer, link_of),
         drain=gateway.drain,

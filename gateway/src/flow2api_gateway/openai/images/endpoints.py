@@ -14,12 +14,12 @@ from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
 from flow2api_gateway.edge.event_stream import EventStream
 from flow2api_gateway.edge.forms import is_form, read_form
-from flow2api_gateway.edge.peeking import peeked
 from flow2api_gateway.edge.presence import while_present
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
+from flow2api_gateway.errors.paid import after_payment
 from flow2api_gateway.gateway import Gateway, GatewayDep
-from flow2api_gateway.generation.images import collect_images, generate_images
+from flow2api_gateway.generation.images import begun_generation, collect_images, generate_images
 from flow2api_gateway.generation.pictures import PictureSource, input_images
 from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
 from flow2api_gateway.openai.images.edit_sources import edit_sources
@@ -85,8 +85,10 @@ async def _answer(
         events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_answer_timeout)
         if not body.stream:
             made = await while_present(request.receive, gateway.drain, collect_images(events))
-            return json_response(await images_answer(gateway, made, form))
-        events = await peeked(events, gateway.settings.heartbeat_interval)
+            with after_payment():
+                return json_response(await images_answer(gateway, made, form))
+        beginning = begun_generation(events, patience=gateway.settings.heartbeat_interval)
+        events = await while_present(request.receive, gateway.drain, beginning)
     return EventStream(
         image_events(gateway, events, form, event_name=f"{kind}.completed"),
         drain=gateway.drain,

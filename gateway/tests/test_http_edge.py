@@ -110,6 +110,37 @@ async def test_a_body_of_the_wrong_form(
     assert (response.status_code, error_of(response)["code"]) == (status, code)
 
 
+async def test_a_charset_that_refuses_to_decode(client: httpx.AsyncClient) -> None:
+    content = b'--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\na cat\r\n--b--\r\n'
+    content_type = "multipart/form-data; boundary=b; charset=undefined"
+    response = await client.post("/v1/videos", content=content, headers={"content-type": content_type})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_form")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/videos", {"json": {"model": "veo-3.1-fast", "prompt": "a\0b"}}),
+        ("POST", "/v1/videos", {"json": {"model": "veo-3.1-fast", "prompt": "a", "metadata": {"k\\\0": "v"}}}),
+        ("POST", "/v1/videos", {"files": {"model": (None, "veo-3.1-fast"), "prompt": (None, "a\0b")}}),
+        ("GET", "/v1/videos/video_%001", {}),
+        ("GET", "/v1/videos?after=video_%00", {}),
+    ],
+)
+async def test_a_nul_character_goes_nowhere(
+    client: httpx.AsyncClient, world: Any, method: str, path: str, body: dict[str, Any]
+) -> None:
+    response = await client.request(method, path, **body)
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_value")
+    assert world.generation.video_requests == []
+
+
+async def test_a_backslash_before_u0000_is_only_text(client: httpx.AsyncClient, world: Any) -> None:
+    response = await client.post("/v1/videos", json={"model": "veo-3.1-fast", "prompt": "a \\u0000 b"})
+    assert response.status_code == 200
+    assert world.generation.video_requests[0].prompt == "a \\u0000 b"
+
+
 async def test_a_broken_multipart_form(client: httpx.AsyncClient) -> None:
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=x"):
         response = await client.post("/v1/videos", content=b"garbage", headers={"content-type": content_type})

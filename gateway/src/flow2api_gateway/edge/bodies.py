@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 # Above this a document is parsed in a thread: a megabyte of JSON takes about a millisecond.
 _PARSE_INLINE_BYTES: Final = 1 << 20
 _JSON_TYPES: Final = frozenset({"", "application/json", "text/json"})
+# A backslash that is not itself escaped, then u0000.
+_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def content_type_of(request: Request) -> str:
@@ -38,13 +41,21 @@ async def limited_stream(request: Request, max_bytes: int) -> AsyncGenerator[byt
         yield chunk
 
 
+def nul_character() -> InvalidArgument:
+    """The error of a text with U+0000: nobody means it, and PostgreSQL cannot keep it."""
+    return InvalidArgument("The request has a NUL character.", reason="INVALID_VALUE")
+
+
 def too_large(max_bytes: int) -> RequestError:
     """The error of a body above the limit."""
     return RequestError(f"The request body is larger than {max_bytes} bytes.", reason="REQUEST_TOO_LARGE")
 
 
 async def read_json_object(request: Request, max_bytes: int) -> dict[str, Any]:
-    """The JSON object in the body. Raises RequestError (415, 413) and InvalidArgument INVALID_JSON, INVALID_TYPE."""
+    """The JSON object in the body.
+
+    Raises RequestError (415, 413) and InvalidArgument INVALID_JSON, INVALID_TYPE, INVALID_VALUE.
+    """
     declared_type = content_type_of(request)
     if declared_type not in _JSON_TYPES and not declared_type.endswith("+json"):
         raise RequestError(
@@ -57,6 +68,8 @@ async def read_json_object(request: Request, max_bytes: int) -> dict[str, Any]:
         raise InvalidArgument("The request body is not valid JSON.", reason="INVALID_JSON") from exc
     if not isinstance(parsed, dict):
         raise InvalidArgument("The request body must be a JSON object.", reason="INVALID_TYPE")
+    if b"u0000" in body and _ESCAPED_NUL.search(body):
+        raise nul_character()
     return parsed
 
 

@@ -16,7 +16,7 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import Request
 
 from flow2api_common.errors import InvalidArgument
-from flow2api_gateway.edge.bodies import content_type_of, limited_stream
+from flow2api_gateway.edge.bodies import content_type_of, limited_stream, nul_character
 
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
@@ -41,7 +41,7 @@ def is_form(request: Request) -> bool:
 async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
     """The fields of a form: strings, `UploadedFile`, lists and dicts of them.
 
-    Raises RequestError REQUEST_TOO_LARGE and InvalidArgument INVALID_FORM.
+    Raises RequestError REQUEST_TOO_LARGE and InvalidArgument INVALID_FORM, INVALID_VALUE.
     """
     stream = limited_stream(request, max_bytes)
     try:
@@ -52,7 +52,8 @@ async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
             form = await parser.parse()
         else:
             form = await FormParser(request.headers, stream).parse()
-    except (MultiPartException, FormParserError, UnicodeDecodeError) as exc:
+    # UnicodeError: a charset that the client declared and that refuses to decode.
+    except (MultiPartException, FormParserError, UnicodeError) as exc:
         raise InvalidArgument("The request body is not a valid form.", reason="INVALID_FORM") from exc
     try:
         return await _nested(form)
@@ -63,6 +64,8 @@ async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
 async def _nested(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
+        if "\0" in name or (isinstance(value, str) and "\0" in value):
+            raise nul_character()
         if isinstance(value, UploadFile):
             _put(fields, name, UploadedFile(value.filename or "upload", await value.read()))
         else:

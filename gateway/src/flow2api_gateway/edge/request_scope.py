@@ -10,9 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flow2api_common.errors import InternalError
+from flow2api_common.errors import Flow2APIError, InternalError
 from flow2api_common.logs import get_logger
 from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
+from flow2api_gateway.edge.bodies import nul_character
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.openai_errors import render_openai_error
 from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
@@ -50,13 +51,16 @@ class _Answer:
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         IN_FLIGHT.inc()
         try:
+            if "\0" in self._scope["path"] or b"%00" in self._scope["query_string"]:
+                app = self._rendered(nul_character())
             await app(self._scope, receive, self._send_with_headers)
         except ClientDisconnect:
             self._status = self._status or _CLIENT_GONE
         except Exception:
             log.exception("request_failed")
             if not self._status:
-                await self._internal_error()(self._scope, receive, self._send_with_headers)
+                answer = self._rendered(InternalError("unexpected"))
+                await answer(self._scope, receive, self._send_with_headers)
         finally:
             IN_FLIGHT.dec()
             self._tell()
@@ -72,8 +76,8 @@ class _Answer:
             message = {**message, "headers": headers.raw}
         await self._send(message)
 
-    def _internal_error(self) -> Response:
-        rendered = render_openai_error(InternalError("unexpected"), path=self._scope["path"])
+    def _rendered(self, error: Flow2APIError) -> Response:
+        rendered = render_openai_error(error, path=self._scope["path"])
         return json_response(rendered.body, status=rendered.status, headers=rendered.headers)
 
     def _tell(self) -> None:

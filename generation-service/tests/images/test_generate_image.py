@@ -232,7 +232,7 @@ class TestFailover:
     async def test_nobody_who_could_ever(self, client: Any, pool: Any) -> None:
         error = await refused(client.images(model_id="imagen-4.0-generate-preview"))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert reason_of(error)[0] == "NO_TOKEN_AVAILABLE"
+        assert reason_of(error)[0] == "NO_ELIGIBLE_TOKEN"
 
 
 class TestFinalRefusals:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from flow2api_common.errors import CapacityError, Flow2APIError
 from flow2api_common.ids import new_id
 from flow2api_generation_service.catalog.image_plan import ImageOption
-from flow2api_generation_service.leasing import HeldLease, LeaseClient, is_hopeless
+from flow2api_generation_service.leasing import NO_ELIGIBLE_TOKEN, HeldLease, LeaseClient, is_hopeless
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import retry_rule, to_service_error
 from flow2api_upstream.port import UpstreamFailure
@@ -35,7 +35,7 @@ class AccountSearch:
         """Lease an account that was not tried yet.
 
         Raises the error of the last failure when nobody is left who could do better; CapacityError when none was free
-        in time or could ever serve this.
+        in time, with the reason NO_ELIGIBLE_TOKEN when none could ever serve this.
         """
         if not self._options:
             raise self._nobody_left()
@@ -76,7 +76,7 @@ class AccountSearch:
         if self._last_failure is not None:
             return to_service_error(self._last_failure, paid=False)
         return CapacityError(
-            "No account of the pool can serve this model.", metadata={"eligible": "none"}, retry_after=_LATER
+            "No account of the pool can serve this model.", reason=NO_ELIGIBLE_TOKEN, retry_after=_LATER
         )
 
 

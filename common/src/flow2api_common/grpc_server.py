@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -101,11 +102,17 @@ class GrpcServer:
             reason = f"{type(error).__name__}: {error}"
         is_ready = not reason
         if is_ready is not self._is_ready:
-            self._is_ready = is_ready
+            was_ready, self._is_ready = self._is_ready, is_ready
             if is_ready:
                 log.info("service_ready", services=self._service_names)
             else:
-                log.warning("service_not_ready", services=self._service_names, cause=reason)
+                # Not being ready yet is how a service begins; ceasing to be is what somebody must know.
+                log.log(
+                    logging.WARNING if was_ready else logging.INFO,
+                    "service_not_ready",
+                    services=self._service_names,
+                    cause=reason,
+                )
         return is_ready
 
     async def _tell(self, status: int) -> None:

@@ -360,6 +360,16 @@ class TestClientThatGoesAway:
         assert submissions(sandbox) == 1
 
 
+async def uploaded(client: Any, data: bytes) -> str:
+    description = generation_service_pb2.UploadDescription(api_key_id="key_1", file_name="a.png")
+    messages = [
+        generation_service_pb2.UploadMediaRequest(description=description),
+        generation_service_pb2.UploadMediaRequest(chunk=data),
+    ]
+    answer = await client.stub.UploadMedia(iter(messages))
+    return str(answer.media.media_id)
+
+
 class TestIdempotency:
     async def test_repeat_gets_the_same_picture(self, client: Any, pool: Any, sandbox: RunningSandbox) -> None:
         await pool.add_flow(ST)
@@ -395,6 +405,21 @@ class TestIdempotency:
         await client.images(request_id="order-1")
         error = await refused(client.images(request_id="order-1", prompt="something else"))
         assert error.code() is grpc.StatusCode.ALREADY_EXISTS
+        assert reason_of(error)[0] == "IDEMPOTENCY_CONFLICT"
+
+    async def test_repeat_may_upload_its_picture_anew(
+        self, client: Any, pool: Any, picture: Any, sandbox: RunningSandbox
+    ) -> None:
+        await pool.add_flow(ST)
+        ids = set()
+        for _ in range(2):
+            source = media_pb2.InputImage(media_id=await uploaded(client, picture()))
+            events = await client.images(request_id="order-1", input_images=[source])
+            ids |= {image.media.media_id for image in images_of(events)}
+        assert len(ids) == 1
+        assert submissions(sandbox) == 1
+        other = media_pb2.InputImage(media_id=await uploaded(client, picture(color=(1, 2, 3))))
+        error = await refused(client.images(request_id="order-1", input_images=[other]))
         assert reason_of(error)[0] == "IDEMPOTENCY_CONFLICT"
 
     async def test_failure_is_not_kept(self, client: Any, pool: Any, sandbox: RunningSandbox) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flow2api_common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.media_store import MediaStore
-from flow2api_proto.generation.v1 import media_pb2, video_pb2
+from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2, video_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
 from flow2api_testing.waiting import eventually
 
@@ -50,6 +50,23 @@ class TestCreate:
         await videos.until(first.video_id, "completed")
         await videos.until(other_key.video_id, "completed")
         assert videos.submissions("waves") == 2
+
+    async def test_the_same_request_may_upload_its_picture_anew(
+        self, videos: Any, picture: Callable[..., bytes]
+    ) -> None:
+        fields = {"model_id": "veo_3_1_i2v_s_fast_fl", "request_id": "r1"}
+        source = media_pb2.InputImage(data=picture())
+        first = await videos.create(**fields, input_images=[source])
+        description = generation_service_pb2.UploadDescription(api_key_id="key_1", file_name="a.png")
+        messages = [
+            generation_service_pb2.UploadMediaRequest(description=description),
+            generation_service_pb2.UploadMediaRequest(chunk=source.data),
+        ]
+        uploaded = await videos.stub.UploadMedia(iter(messages))
+        again = await videos.create(**fields, input_images=[media_pb2.InputImage(media_id=uploaded.media.media_id)])
+        assert again.video_id == first.video_id
+        with pytest.raises(Conflict), rpc_errors("generation"):
+            await videos.create(**fields, input_images=[media_pb2.InputImage(data=picture(color=(1, 2, 3)))])
 
     async def test_the_same_key_for_another_request_is_a_conflict(self, videos: Any) -> None:
         await videos.create(request_id="r1", prompt="waves")

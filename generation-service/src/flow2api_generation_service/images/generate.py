@@ -77,7 +77,8 @@ class GenerateImages:
                     yield event
             return
         key = RequestKey(request.api_key_id, request.request_id)
-        async with aclosing(self._repeatable(key, request_hash(request), checked)) as events:
+        digest = request_hash(request, checked.pictures)
+        async with aclosing(self._repeatable(key, digest, checked)) as events:
             async for event in events:
                 yield event
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flow2api_common.errors import InvalidArgument
@@ -81,11 +82,17 @@ async def read_request(request: image_pb2.GenerateImageRequest, catalog: Catalog
     )
 
 
-def request_hash(request: image_pb2.GenerateImageRequest) -> str:
-    """A digest of everything that the client asked for, without its idempotency key."""
+def request_hash(request: image_pb2.GenerateImageRequest, pictures: Sequence[Picture]) -> str:
+    """A digest of everything that the client asked for, without its idempotency key.
+
+    ``pictures`` are those of the request. They count by their content, because a repeat uploads large ones anew, under
+    other ids.
+    """
     body = image_pb2.GenerateImageRequest()
     body.CopyFrom(request)
     body.request_id = ""
+    for image, picture in zip(body.input_images, pictures, strict=True):
+        image.data = hashlib.sha256(picture.data).digest()
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 
 

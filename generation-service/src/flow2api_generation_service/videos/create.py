@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -70,7 +71,7 @@ class VideoCreation:
         """
         now = self._clock()
         _check(request, now)
-        digest = request_digest(request)
+        digest = await self._digest(request)
         existing = await self._find(request, digest)
         if existing is not None:
             return existing
@@ -97,6 +98,18 @@ class VideoCreation:
         self._outbox.wake()
         log.info("video_accepted", video_id=job.video_id, model_id=job.model_id, kind=job.kind)
         return job.video_id
+
+    async def _digest(self, request: video_pb2.CreateVideoRequest) -> str:
+        """What the request is recognised by. Its pictures count by their content, because a repeat uploads large ones
+        anew, under other ids."""
+        if not request.request_id:
+            return request_digest(request)
+        body = video_pb2.CreateVideoRequest()
+        body.CopyFrom(request)
+        for image in body.input_images:
+            picture = await self._media.load_picture(image, api_key_id=request.api_key_id)
+            image.data = hashlib.sha256(picture.data).digest()
+        return request_digest(body)
 
     async def _find(self, request: video_pb2.CreateVideoRequest, digest: str) -> str | None:
         if not request.request_id:

@@ -79,13 +79,14 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket bound to ``host:port``; port 0 takes a free one. Raises OSError when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio knows it for TCP and switches Nagle's algorithm off; without it, answers whose
-    # head and body are two writes waits 40 ms for a delayed acknowledgement.
+    # head and body are two writes wait 40 ms for a delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.setblocking(False)  # noqa: FBT003 - the only form that sockets have.
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        message = f"cannot listen on {host}:{port} (FLOW2API_HOST, FLOW2API_PORT): {error.strerror}"
+        raise OSError(error.errno, message) from error
     return listener

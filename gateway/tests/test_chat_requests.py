@@ -79,6 +79,8 @@ async def test_the_size_the_key_and_the_idempotency_key_travel(client: httpx.Asy
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": "  "}]}, "messages"),
         ({"generationConfig": {"imageConfig": {"imageSize": 4}}}, "generationConfig.imageConfig.imageSize"),
+        (body(with_picture("extend://video_7")), "messages[0].content[1].image_url.url"),
+        (body(with_picture("extend://"), model="veo-3.1-fast"), "messages[0].content[1].image_url.url"),
         ({"model": "veo-3.1-fast", "n": 2}, "n"),
         ({"model": "veo-3.1-fast", "seconds": 7}, "seconds"),
         ({"model": "veo-3.1-fast", "resolution": "4k"}, "resolution"),

@@ -140,6 +140,10 @@ def check_values(request: ChatCompletionRequest, conversation: Conversation, mod
     is_video = model.modality == model_pb2.MODALITY_VIDEO
     parse_count(request.n, most=1 if is_video else 10)
     check_seed(request.seed)
+    if conversation.source_clip_id and not is_video:
+        raise InvalidArgument.of(
+            conversation.source_clip_param, f"The model '{request.model[:100]}' makes pictures: it continues no clip."
+        )
     if not conversation.prompt and not (conversation.pictures and not is_video):
         raise InvalidArgument.of("messages", "The last message has no text to generate from.")
     if len(conversation.pictures) > model.max_input_images:

@@ -1,7 +1,8 @@
 """What a conversation asks for: the prompt, the pictures that go with it, a clip to continue.
 
-The prompt is the text of the last message of the user; system messages are put before it. Its pictures are the
-references in order, after the last picture linked in an earlier answer. Source: docs/upstream/openai.md, section 6.
+The prompt is the text of the last message of the user, and of no other: what chat programs say to a language model in
+system messages is nothing to be drawn. Its pictures are the references in order, after the last picture linked in an
+earlier answer. Source: docs/upstream/openai.md, section 6.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Conversation:
     pictures: list[PictureSource] = field(default_factory=list)
     earlier_picture: PictureSource | None = None
     source_clip_id: str = ""
+    source_clip_param: str = ""
 
     def pictures_for(self, max_count: int) -> list[PictureSource]:
         """The references for a picture model: the earlier picture first, when there is room for it."""
@@ -45,17 +47,13 @@ def read_conversation(messages: Sequence[ChatMessage]) -> Conversation:
             raise InvalidArgument.of(f"messages[{index}].role", f"Unknown role '{message.role[:40]}'.")
     asking = _asking_index(messages)
     conversation = Conversation(prompt="")
-    texts = [
-        text
-        for index, message in enumerate(messages[:asking])
-        if message.role in ("system", "developer")
-        for text in _texts(message, index)
-    ]
+    texts: list[str] = []
     for text_or_picture in _parts(messages[asking], asking):
         if isinstance(text_or_picture, str):
             texts.append(text_or_picture)
         elif text_or_picture.url.startswith(EXTEND_SCHEME):
-            conversation.source_clip_id = text_or_picture.url.removeprefix(EXTEND_SCHEME).strip("/")
+            conversation.source_clip_id = _clip_id(text_or_picture)
+            conversation.source_clip_param = text_or_picture.param
         else:
             conversation.pictures.append(text_or_picture)
     conversation.prompt = "\n".join(text for text in texts if text.strip()).strip()
@@ -71,8 +69,11 @@ def _asking_index(messages: Sequence[ChatMessage]) -> int:
     return len(messages) - 1
 
 
-def _texts(message: ChatMessage, index: int) -> Iterator[str]:
-    return (part for part in _parts(message, index) if isinstance(part, str))
+def _clip_id(reference: PictureSource) -> str:
+    clip_id = reference.url.removeprefix(EXTEND_SCHEME).strip("/")
+    if not clip_id:
+        raise _wrong(reference.param, "the id of the clip to continue is missing")
+    return clip_id
 
 
 def _parts(message: ChatMessage, index: int) -> Iterator[str | PictureSource]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import ForeignKey, MetaData, func, select, text, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -257,6 +260,21 @@ async def test_sqlite_is_durable_and_lets_readers_in(sqlite_url: str) -> None:
         assert await pragma(session, "journal_mode") == "wal"
         assert await pragma(session, "foreign_keys") == 1
         assert await pragma(session, "synchronous") == 2
+    await database.aclose()
+
+
+async def test_sqlite_is_free_although_a_query_outlives_its_connection(sqlite_url: str) -> None:
+    """As when a task is cancelled between two steps of a query: its CancelledError keeps the query alive."""
+    database = Database(SecretStr(sqlite_url), schema=SCHEMA)
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE held (x)"))
+        connection = await session.connection()
+        driver_connection: Any = (await connection.get_raw_connection()).driver_connection
+        query = await driver_connection.execute("SELECT 1 UNION SELECT 2")
+        await session.invalidate()
+    with closing(sqlite3.connect(make_url(sqlite_url).database or "", timeout=1)) as other:
+        other.execute("CREATE TABLE held (x)")
+    del query
     await database.aclose()
 
 

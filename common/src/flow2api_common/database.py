@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.sqlite_connection import RollingBackConnection
 from flow2api_common.sqlite_wal import switch_to_wal
 
 DatabaseDialect = Literal["sqlite", "postgresql"]
@@ -117,7 +118,7 @@ def make_engine(url: SecretStr, *, schema: str, pool_size: int = 10, foreign_key
             pool_size=pool_size,
             max_overflow=0,
             execution_options={"schema_translate_map": {schema: None}},
-            connect_args={"timeout": _BUSY_TIMEOUT.total_seconds()},
+            connect_args={"timeout": _BUSY_TIMEOUT.total_seconds(), "factory": RollingBackConnection},
             hide_parameters=True,
         )
         event.listen(engine.sync_engine, "connect", partial(_set_up_sqlite, foreign_keys=foreign_keys))

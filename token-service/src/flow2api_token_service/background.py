@@ -38,10 +38,12 @@ class Loops:
                 spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - keeps replicas from working in step
                 await self._pause(interval * spread)
 
-    async def until_done(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Do ``work`` until it succeeds once."""
+    async def until_done(
+        self, name: str, work: Callable[[], Awaitable[object]], *, fatal: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """Do ``work`` until it succeeds once. Raises the ``fatal`` errors, which no repetition heals."""
         with self._run():
-            while not self._stopped.is_set() and not await _attempt(name, work):
+            while not self._stopped.is_set() and not await _attempt(name, work, fatal=fatal):
                 await self._pause(_RETRY_PAUSE)
 
     @contextmanager
@@ -62,9 +64,13 @@ class Loops:
             pass  # Time for the next round.
 
 
-async def _attempt(name: str, work: Callable[[], Awaitable[object]]) -> bool:
+async def _attempt(
+    name: str, work: Callable[[], Awaitable[object]], *, fatal: tuple[type[Exception], ...] = ()
+) -> bool:
     try:
         await work()
+    except fatal:
+        raise
     except DependencyUnavailable as error:
         log.info("background_work_delayed", work=name, reason=error.reason)
         return False

@@ -41,6 +41,8 @@ from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.pool_upkeep import PoolUpkeep
 from flow2api_token_service.redis_client import open_redis, redis_errors
+from flow2api_token_service.secrets.hash_keys import HashKeys
+from flow2api_token_service.secrets.key_check import KeyCheck, WrongSecretKey
 from flow2api_token_service.secrets.vault import Vault
 from flow2api_token_service.settings import TokenServiceSettings
 from flow2api_token_service.stats.flush import StatsFlush
@@ -80,6 +82,7 @@ class _Parts:
     access: AccessServicer
     queue: LeaseQueue
     refresher: Refresher
+    key_check: KeyCheck
     bootstrap: Bootstrap
     builder: IndexBuilder
     pool_upkeep: PoolUpkeep
@@ -146,7 +149,11 @@ async def _build(
 ) -> _Parts:
     registry = build_registry(settings)
     stack.push_async_callback(registry.aclose)
-    vault, hasher, locks = Vault(settings.secret_key), SecretHasher(settings.secret_key), RedisLocks(redis)
+    hash_keys = HashKeys()
+    vault, hasher, locks = Vault(settings.secret_key, hash_keys), SecretHasher(hash_keys), RedisLocks(redis)
+    key_check = KeyCheck(
+        database=database, vault=vault, secret_key=settings.secret_key, hash_keys=hash_keys, clock=clock
+    )
     index = PoolIndex(redis)
     changes = TokenChanges(database=database, index=index, clock=clock)
 
@@ -204,6 +211,7 @@ async def _build(
         access=AccessServicer(api_keys=api_keys, admins=admins, settings=settings),
         queue=queue,
         refresher=refresher,
+        key_check=key_check,
         bootstrap=bootstrap,
         builder=builder,
         pool_upkeep=PoolUpkeep(index=index, builder=builder, changes=changes, api_keys=api_keys, clock=clock),
@@ -233,9 +241,13 @@ def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readin
 
 
 async def _start_up(parts: _Parts, started: asyncio.Event, background: BackgroundTasks, loops: Loops) -> None:
-    """Write what the settings name and build the index, now if the stores are there, else as soon as they are."""
+    """Check the secret key, write what the settings name and build the index: now, or as soon as the stores are there.
+
+    Raises WrongSecretKey, or lets the background fail with it.
+    """
 
     async def start() -> None:
+        await parts.key_check.run()
         await parts.bootstrap.run()
         await parts.builder.build()
         started.set()
@@ -243,7 +255,7 @@ async def _start_up(parts: _Parts, started: asyncio.Event, background: Backgroun
     try:
         await start()
     except DependencyUnavailable:
-        background.start("start-up", loops.until_done("start-up", start))
+        background.start("start-up", loops.until_done("start-up", start, fatal=(WrongSecretKey,)))
 
 
 def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: BackgroundTasks, loops: Loops) -> None:

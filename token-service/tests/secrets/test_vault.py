@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from flow2api_common.errors import DependencyUnavailable
+from flow2api_token_service.secrets.hash_keys import HashKeys, new_hash_keys
 from flow2api_token_service.secrets.vault import SealBroken, Vault, masked
 
-VAULT = Vault(SecretStr("a secret key for tests"))
+HASH_KEYS = HashKeys(new_hash_keys())
+VAULT = Vault(SecretStr("a secret key for tests"), HASH_KEYS)
 
 
 def test_opens_what_was_sealed():
@@ -24,7 +27,7 @@ def test_other_purpose_does_not_open():
 
 
 def test_other_key_does_not_open():
-    other = Vault(SecretStr("another key for the tests"))
+    other = Vault(SecretStr("another key for the tests"), HASH_KEYS)
 
     with pytest.raises(SealBroken, match="another secret key"):
         other.open(VAULT.seal("s", purpose="secret"), purpose="secret")
@@ -49,7 +52,19 @@ def test_fingerprints_are_equal_for_equal_secrets_only():
     assert fingerprint == VAULT.fingerprint("s", purpose="flow")
     assert fingerprint != VAULT.fingerprint("t", purpose="flow")
     assert fingerprint != VAULT.fingerprint("s", purpose="gemini")
-    assert fingerprint != Vault(SecretStr("another key for the tests")).fingerprint("s", purpose="flow")
+    other = Vault(SecretStr("a secret key for tests"), HashKeys(new_hash_keys()))
+    assert fingerprint != other.fingerprint("s", purpose="flow")
+
+
+def test_fingerprints_outlive_the_secret_key():
+    other = Vault(SecretStr("another key for the tests"), HASH_KEYS)
+
+    assert other.fingerprint("s", purpose="flow") == VAULT.fingerprint("s", purpose="flow")
+
+
+def test_nothing_is_hashed_before_the_keys_are_known():
+    with pytest.raises(DependencyUnavailable):
+        Vault(SecretStr("a secret key for tests"), HashKeys()).fingerprint("s", purpose="flow")
 
 
 @pytest.mark.parametrize(("secret", "shown"), [("short", "…"), ("a-long-enough-secret", "…cret")])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 
-from pydantic import SecretStr
-
-from flow2api_common.keys import derive_key
+from flow2api_token_service.secrets.hash_keys import HashKeyName, HashKeys
 
 _API_KEY_PREFIX = "sk-f2a-"
 _RANDOM_BYTES = 32
@@ -22,12 +20,12 @@ class SecretHasher:
     nothing by its time: without the key he cannot make hashes of his choice.
     """
 
-    def __init__(self, secret_key: SecretStr) -> None:
-        self._key = derive_key(secret_key, "token-service/access")
+    def __init__(self, hash_keys: HashKeys) -> None:
+        self._hash_keys = hash_keys
 
     def hash(self, secret: str, *, purpose: str) -> str:
         """The hash of a secret used for a purpose."""
-        return hmac.digest(self._key, f"{purpose}\0{secret}".encode(), "sha256").hex()
+        return hmac.digest(self._hash_keys.get(HashKeyName.ACCESS), f"{purpose}\0{secret}".encode(), "sha256").hex()
 
 
 def new_api_key() -> str:

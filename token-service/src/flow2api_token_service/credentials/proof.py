@@ -6,10 +6,9 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from flow2api_token_service.credentials.store import BEARER, SECRET
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_credits_seen, after_outcome, disabled
-from flow2api_token_service.secrets.vault import Vault, masked
+from flow2api_token_service.secrets.vault import BEARER, SECRET, Vault, masked
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_upstream.port import AccessGrant, Account, AccountState, FailureClass, Provider, UpstreamFailure
 

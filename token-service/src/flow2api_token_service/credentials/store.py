@@ -6,15 +6,11 @@ from collections import OrderedDict
 
 from flow2api_common.database import Database
 from flow2api_token_service.credentials.credential import Credential
-from flow2api_token_service.secrets.vault import Vault
+from flow2api_token_service.secrets.vault import BEARER, PROXY, SECRET, Vault
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.repository import TokenRepository
 from flow2api_upstream.port import AccountTier, Secret
 from flow2api_upstream.registry import ProviderRegistry
-
-SECRET = "secret"  # noqa: S105 - the name of a purpose
-BEARER = "bearer"
-PROXY = "proxy"
 
 _CAPACITY = 10_000
 

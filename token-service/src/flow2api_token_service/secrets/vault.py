@@ -17,6 +17,11 @@ from pydantic import SecretStr
 
 from flow2api_common.errors import InternalError
 from flow2api_common.keys import derive_key
+from flow2api_token_service.secrets.hash_keys import HashKeyName, HashKeys
+
+SECRET = "secret"  # noqa: S105 - the name of a purpose
+BEARER = "bearer"
+PROXY = "proxy"
 
 _VERSION = "v1"
 _NONCE_BYTES = 12
@@ -32,11 +37,11 @@ class SealBroken(InternalError):
 
 
 class Vault:
-    """AES-256-GCM and HMAC-SHA256 under keys derived from the installation's secret key."""
+    """AES-256-GCM under a key derived from the installation's secret key; HMAC-SHA256 under a hash key."""
 
-    def __init__(self, secret_key: SecretStr) -> None:
+    def __init__(self, secret_key: SecretStr, hash_keys: HashKeys) -> None:
         self._cipher = AESGCM(derive_key(secret_key, "token-service/seal"))
-        self._fingerprint_key = derive_key(secret_key, "token-service/fingerprint")
+        self._hash_keys = hash_keys
         self._key_id = derive_key(secret_key, "token-service/seal-key-id").hex()[:_KEY_ID_DIGITS]
 
     def seal(self, secret: str, *, purpose: str) -> str:
@@ -44,6 +49,10 @@ class Vault:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         ciphertext = self._cipher.encrypt(nonce, secret.encode(), purpose.encode())
         return f"{_VERSION}:{self._key_id}:{base64.b64encode(nonce + ciphertext).decode()}"
+
+    def has_sealed(self, sealed: str) -> bool:
+        """Whether a sealed secret says that it was sealed with this key."""
+        return sealed.startswith(f"{_VERSION}:{self._key_id}:")
 
     def open(self, sealed: str, *, purpose: str) -> str:
         """Decrypt. Raises SealBroken."""
@@ -59,7 +68,8 @@ class Vault:
 
     def fingerprint(self, secret: str, *, purpose: str) -> str:
         """The same for the same secret and purpose, and of no use to anybody who does not know the secret."""
-        return hmac.digest(self._fingerprint_key, f"{purpose}\0{secret}".encode(), "sha256").hex()
+        key = self._hash_keys.get(HashKeyName.FINGERPRINT)
+        return hmac.digest(key, f"{purpose}\0{secret}".encode(), "sha256").hex()
 
 
 def masked(secret: str) -> str:

@@ -6,7 +6,7 @@ from importlib.metadata import version as distribution_version
 
 import typer
 
-from flow2api_cli.commands import generate, jobs, keys, tokens
+from flow2api_cli.commands import generate, jobs, keys, secrets, tokens
 from flow2api_cli.commands.configuration import check_config, print_config
 from flow2api_cli.commands.demo import demo
 from flow2api_cli.commands.doctor import doctor
@@ -30,5 +30,11 @@ def version() -> None:
 
 for command in (up, demo, serve, migrate, sandbox, doctor, check_config, print_config, version):
     app.command()(command)
-for name, group in (("tokens", tokens.app), ("keys", keys.app), ("generate", generate.app), ("jobs", jobs.app)):
+for name, group in (
+    ("tokens", tokens.app),
+    ("keys", keys.app),
+    ("secrets", secrets.app),
+    ("generate", generate.app),
+    ("jobs", jobs.app),
+):
     app.add_typer(group, name=name)

@@ -42,3 +42,10 @@ class AllInOneSettings(InstallationSettings):
     redis_url: SecretStr | None = None
     nats_url: SecretStr | None = None
     media_url: str | None = None
+
+
+class RotationSettings(AllInOneSettings):
+    """What ``flow2api secrets rotate`` needs: the old key is ``secret_key``, or the one in the state directory."""
+
+    new_secret_key: SecretStr | None = Field(default=None, min_length=16)
+    """The key to be; made where the state directory keeps the key."""

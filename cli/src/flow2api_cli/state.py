@@ -114,7 +114,7 @@ def load_or_generate_secrets(state: StateDirectory, given: Mapping[str, SecretSt
             generated.append(field.name)
         chosen[field.name] = secret
     if generated:
-        _write_secrets(state, kept)
+        write_secrets(state, kept)
     return Secrets(**chosen), generated
 
 
@@ -133,17 +133,8 @@ def read_secrets(state: StateDirectory) -> dict[str, SecretStr]:
         raise StateDirectoryBroken(f"{state.secrets_file} is not TOML") from None
 
 
-def _generate(name: str) -> SecretStr:
-    match name:
-        case "api_key":
-            return SecretStr(f"sk-{secrets.token_urlsafe(_SECRET_BYTES)}")
-        case "admin_password":
-            return SecretStr(secrets.token_urlsafe(_PASSWORD_BYTES))
-        case _:
-            return SecretStr(secrets.token_urlsafe(_SECRET_BYTES))
-
-
-def _write_secrets(state: StateDirectory, kept: Mapping[str, SecretStr]) -> None:
+def write_secrets(state: StateDirectory, kept: Mapping[str, SecretStr]) -> None:
+    """Replace the secrets file, readable by its owner only."""
     # A JSON string of ASCII is a TOML basic string. Written beside and renamed: a crash leaves the old file or the new.
     lines = ["# Generated on the first start. Losing secret_key makes the stored tokens unreadable."]
     lines += [f"{name} = {json.dumps(secret.get_secret_value())}" for name, secret in sorted(kept.items())]
@@ -154,3 +145,13 @@ def _write_secrets(state: StateDirectory, kept: Mapping[str, SecretStr]) -> None
         file.flush()
         os.fsync(file.fileno())
     beside.replace(state.secrets_file)
+
+
+def _generate(name: str) -> SecretStr:
+    match name:
+        case "api_key":
+            return SecretStr(f"sk-{secrets.token_urlsafe(_SECRET_BYTES)}")
+        case "admin_password":
+            return SecretStr(secrets.token_urlsafe(_PASSWORD_BYTES))
+        case _:
+            return SecretStr(secrets.token_urlsafe(_SECRET_BYTES))

@@ -15,6 +15,7 @@ from nats.js.api import Header
 from nats.js.errors import NoStreamResponseError
 from prometheus_client import Counter
 
+from flow2api_common.lifecycle import BackgroundTasks
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_errors import nats_errors, nats_unavailable
 from flow2api_common.nats_streams import StreamLimits, ensure_streams
@@ -44,12 +45,9 @@ async def nats_connection(settings: NatsSettings, name: str) -> AsyncIterator[Na
     ``name`` is shown by the server's monitoring.
     """
     connection = NatsConnection(settings, name)
-    keeper = asyncio.create_task(connection.keep_connected(), name=f"nats-{name}")
-    try:
+    async with BackgroundTasks() as tasks:
+        tasks.start(f"nats-{name}", connection.keep_connected())
         yield connection
-    finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
 
 
 class NatsConnection:
@@ -134,6 +132,7 @@ class NatsConnection:
             while True:
                 try:
                     await self._connect()
+                    _check_cancelled()
                     await self._closed.wait()
                     log.warning("nats_closed", name=self._name)
                 except (nats.errors.Error, OSError) as error:
@@ -196,3 +195,11 @@ class NatsConnection:
 
     async def _on_error(self, error: Exception) -> None:
         log.debug("nats_error", name=self._name, error=repr(error))
+
+
+def _check_cancelled() -> None:
+    """Raise the cancellation that connecting has swallowed: asyncio.wait_for drops one that comes with the answer that
+    it waits for, before Python 3.12."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

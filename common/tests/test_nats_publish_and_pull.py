@@ -168,14 +168,21 @@ class TestFetch:
                 ack_wait=timedelta(hours=1),
             )
 
-        await publish(nats, *"abc", subject="video.poll.flow")
-        closing, other = make(), make()
-        seen = {text_of(delivery) for delivery in await closing.fetch(3, timedelta(seconds=10))}
-        await closing.aclose()
-        while len(seen) < 3:
-            seen |= {text_of(delivery) for delivery in await other.fetch(3, timedelta(seconds=10))}
-        assert seen == {"a", "b", "c"}
-        await other.aclose()
+        for number in range(10):
+            # Some are on their way when it closes.
+            texts = {f"{number}-{each}" for each in range(30)}
+            publishing = asyncio.create_task(publish(nats, *texts, subject="video.poll.flow"))
+            closing, other = make(), make()
+            fetched = await closing.fetch(30, timedelta(seconds=10))
+            await closing.aclose()
+            async with asyncio.timeout(20):
+                while len(fetched) < len(texts):
+                    fetched += await other.fetch(30, timedelta(seconds=10))
+            assert {text_of(delivery) for delivery in fetched} == texts
+            for delivery in fetched:
+                await delivery.ack()
+            await other.aclose()
+            await publishing
 
 
 class TestWorker:
@@ -321,6 +328,14 @@ class TestWorker:
             await publish(nats, "x")
         async with working(nats, handle):
             await eventually(lambda: seen == ["req_7"])
+
+
+class TestStop:
+    async def test_ends_at_whatever_step_of_connecting(self, nats: NatsConnection, nats_server: Any) -> None:
+        for step in range(100):
+            async with asyncio.timeout(4), nats_connection(nats_server.settings, "test"):
+                for _ in range(step):
+                    await asyncio.sleep(0)
 
 
 class TestRestart:

@@ -30,6 +30,7 @@ log = get_logger(__name__)
 _REQUEST_LIFE = timedelta(seconds=30)
 _REQUEST_MARGIN = timedelta(seconds=2)
 _RETRY_PAUSE = timedelta(milliseconds=250)
+_DRAIN_TIMEOUT = timedelta(seconds=2)
 
 _IDLE_HEARTBEAT = "100"
 # The request ended by itself; every other status means that the consumer may be gone.
@@ -104,11 +105,11 @@ class PullConsumer:
         return [self._arrived.get_nowait() for _ in range(min(max_messages, self._arrived.qsize()))]
 
     async def aclose(self) -> None:
-        """Stop receiving, and give back what was received and not fetched."""
+        """Stop receiving, and give back what was received and not fetched, also what is on its way to us just now."""
         subscription, self._subscription = self._subscription, None
         with suppress(nats.errors.Error, OSError, DependencyUnavailable):
             if subscription is not None:
-                await subscription.unsubscribe()
+                await _stop_receiving(subscription, wait=self._connection.is_connected)
             while not self._arrived.empty():
                 await self._arrived.get_nowait().nak(timedelta(0))
 
@@ -195,3 +196,13 @@ class PullConsumer:
         if status not in _ORDINARY_ENDS:
             self._ready_epoch = None
         self._changed.set()
+
+
+async def _stop_receiving(subscription: Subscription, *, wait: bool) -> None:
+    """Unsubscribe; with ``wait``, after everything that the server has sent already has been received."""
+    if not wait:
+        await subscription.unsubscribe()
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_TIMEOUT.total_seconds()):
+            await subscription.drain()  # type: ignore[no-untyped-call] # it has no annotations

@@ -253,6 +253,36 @@ class TestAway:
         await first.aclose()
         await second.aclose()
 
+    async def test_a_row_that_stays_locked(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("flow2api_common.database._LOCK_TIMEOUT", timedelta(milliseconds=50))
+        database = Database(SecretStr(postgres_url), schema=SCHEMA)
+
+        async def lock(*keys: int) -> None:
+            async with database.transaction() as session:
+                for key in keys:
+                    await session.execute(text(f"SELECT pg_advisory_xact_lock({key})"))
+
+        async with database.transaction() as session:
+            await session.execute(text("SELECT pg_advisory_xact_lock(1)"))
+            with pytest.raises(DependencyUnavailable):
+                await lock(1)
+        await lock(1)
+        await database.aclose()
+
+    async def test_a_deadlock_between_transactions(self, postgres_url: str) -> None:
+        database = Database(SecretStr(postgres_url), schema=SCHEMA)
+        both_hold = asyncio.Barrier(2)
+
+        async def lock(first: int, second: int) -> None:
+            async with database.transaction() as session:
+                await session.execute(text(f"SELECT pg_advisory_xact_lock({first})"))
+                await both_hold.wait()
+                await session.execute(text(f"SELECT pg_advisory_xact_lock({second})"))
+
+        outcomes = await asyncio.gather(lock(1, 2), lock(2, 1), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {type(None), DependencyUnavailable}
+        await database.aclose()
+
 
 async def test_sqlite_is_durable_and_lets_readers_in(sqlite_url: str) -> None:
     database = Database(SecretStr(sqlite_url), schema=SCHEMA)

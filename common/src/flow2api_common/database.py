@@ -34,9 +34,10 @@ _IDLE_IN_TRANSACTION_TIMEOUT = timedelta(minutes=1)
 _RETRY_AFTER = timedelta(seconds=1)
 _READ_ONLY = "flow2api_read_only"
 
-# SQLSTATE classes that mean "the server cannot serve now", not "the statement is wrong": connection exceptions,
-# insufficient resources, operator intervention. Source: PostgreSQL documentation, appendix A.
-_AWAY_SQLSTATE_CLASSES = ("08", "53", "57")
+# SQLSTATEs, by their beginnings, that mean "the server cannot serve now", not "the statement is wrong": connection
+# exceptions, transaction rollback (deadlock), insufficient resources, lock not available, operator intervention.
+# Source: PostgreSQL documentation, appendix A.
+_AWAY_SQLSTATES = ("08", "40", "53", "55P03", "57")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -219,7 +220,7 @@ def _is_away(error: DBAPIError) -> bool:
         return True
     sqlstate = getattr(error.orig, "sqlstate", None)
     if isinstance(sqlstate, str):
-        return sqlstate.startswith(_AWAY_SQLSTATE_CLASSES)
+        return sqlstate.startswith(_AWAY_SQLSTATES)
     # SQLITE_BUSY, LOCKED, IOERR, FULL, CANTOPEN in the low byte. Source: sqlite.org, "Result and Error Codes".
     sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
     return isinstance(sqlite_code, int) and sqlite_code & 0xFF in {5, 6, 10, 13, 14}

@@ -33,9 +33,9 @@ def test_text_parts_are_joined_by_newlines() -> None:
     assert read(("user", [text("a cat"), text("in the rain")])).prompt == "a cat\nin the rain"
 
 
-def test_system_messages_are_not_drawn() -> None:
-    conversation = read(("system", "You are a helpful assistant."), ("developer", "Be brief."), ("user", "a cat"))
-    assert conversation.prompt == "a cat"
+def test_system_messages_come_before_the_prompt() -> None:
+    conversation = read(("system", "Draw in ink."), ("developer", "No text."), ("user", "a cat"))
+    assert conversation.prompt == "Draw in ink.\nNo text.\na cat"
 
 
 def test_pictures_keep_their_order_and_their_path() -> None:

@@ -1,8 +1,8 @@
 """What a conversation asks for: the prompt, the pictures that go with it, a clip to continue.
 
-The prompt is the text of the last message of the user, and of no other: what chat programs say to a language model in
-system messages is nothing to be drawn. Its pictures are the references in order, after the last picture linked in an
-earlier answer. Source: docs/upstream/openai.md, section 6.
+The prompt is the text of the last message of the user; system messages are put before it, because that is where people
+put a style. Its pictures are the references in order, after the last picture linked in an earlier answer. Source of the
+rest: docs/upstream/openai.md, section 6.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ def read_conversation(messages: Sequence[ChatMessage]) -> Conversation:
             raise InvalidArgument.of(f"messages[{index}].role", f"Unknown role '{message.role[:40]}'.")
     asking = _asking_index(messages)
     conversation = Conversation(prompt="")
-    texts: list[str] = []
+    texts = [
+        text
+        for index, message in enumerate(messages[:asking])
+        if message.role in ("system", "developer")
+        for text in _texts(message, index)
+    ]
     for text_or_picture in _parts(messages[asking], asking):
         if isinstance(text_or_picture, str):
             texts.append(text_or_picture)
@@ -74,6 +79,10 @@ def _clip_id(reference: PictureSource) -> str:
     if not clip_id:
         raise _wrong(reference.param, "the id of the clip to continue is missing")
     return clip_id
+
+
+def _texts(message: ChatMessage, index: int) -> Iterator[str]:
+    return (part for part in _parts(message, index) if isinstance(part, str))
 
 
 def _parts(message: ChatMessage, index: int) -> Iterator[str | PictureSource]:

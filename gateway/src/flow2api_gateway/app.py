@@ -13,7 +13,13 @@ from starlette.responses import Response
 
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
-from flow2api_gateway.admin import key_endpoints, login_endpoints, overview_endpoints, token_endpoints
+from flow2api_gateway.admin import (
+    history_endpoints,
+    key_endpoints,
+    login_endpoints,
+    overview_endpoints,
+    token_endpoints,
+)
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.edge.validation import param_path
@@ -39,6 +45,7 @@ _ROUTERS: Final = (
     token_endpoints.router,
     key_endpoints.router,
     overview_endpoints.router,
+    history_endpoints.router,
 )
 _EXPOSED_HEADERS: Final = (
     "x-request-id",

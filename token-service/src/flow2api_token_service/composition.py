@@ -24,12 +24,14 @@ from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.secrets import SecretHasher
 from flow2api_token_service.access.servicer import AccessServicer
+from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.background import Loops
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
 from flow2api_token_service.credentials.upkeep import CredentialUpkeep
 from flow2api_token_service.health.effects import HealthEffects
+from flow2api_token_service.health.history import TokenHistory
 from flow2api_token_service.leases.acquire import LeaseAcquirer
 from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
@@ -41,6 +43,7 @@ from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.pool_upkeep import PoolUpkeep
 from flow2api_token_service.redis_client import open_redis, redis_errors
+from flow2api_token_service.retention import Retention
 from flow2api_token_service.secrets.hash_keys import HashKeys
 from flow2api_token_service.secrets.key_check import KeyCheck, WrongSecretKey
 from flow2api_token_service.secrets.vault import Vault
@@ -88,6 +91,7 @@ class _Parts:
     pool_upkeep: PoolUpkeep
     credential_upkeep: CredentialUpkeep
     stats_flush: StatsFlush
+    retention: Retention
 
 
 @asynccontextmanager
@@ -179,6 +183,7 @@ async def _build(
     builder = IndexBuilder(index=index, locks=locks, put_tokens=changes.put_all, put_key_limits=api_keys.put_limits)
     queue = LeaseQueue(index=index, builder=builder, redis=redis, tasks=tasks)
     effects = HealthEffects(changes=changes)
+    history, audit = TokenHistory(database=database), AuditLog(database=database, clock=clock)
     tokens = TokenServicer(
         creator=TokenCreator(
             database=database,
@@ -199,6 +204,8 @@ async def _build(
             settings=settings,
         ),
         reader=TokenReader(database=database, index=index, clock=clock),
+        history=history,
+        audit=audit,
         refresher=refresher,
         store=store,
         credentials=credentials,
@@ -208,7 +215,7 @@ async def _build(
     )
     return _Parts(
         tokens=tokens,
-        access=AccessServicer(api_keys=api_keys, admins=admins, settings=settings),
+        access=AccessServicer(api_keys=api_keys, admins=admins, audit=audit, settings=settings),
         queue=queue,
         refresher=refresher,
         key_check=key_check,
@@ -225,6 +232,7 @@ async def _build(
             clock=clock,
         ),
         stats_flush=StatsFlush(database=database, index=index, clock=clock),
+        retention=Retention(history=history, audit=audit, settings=settings, clock=clock),
     )
 
 
@@ -264,6 +272,7 @@ def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: Back
         ("resync", parts.pool_upkeep.resync, settings.resync_interval),
         ("credentials", parts.credential_upkeep.run_round, settings.refresh_interval),
         ("stats", parts.stats_flush.run_round, settings.stats_interval),
+        ("retention", parts.retention.run_round, settings.retention_interval),
     )
     for name, work, interval in work_of_loops:
         background.start(name, loops.repeat(name, work, interval=interval))

@@ -80,6 +80,17 @@ class PoolSettings(BaseServiceSettings):
     """How often counters are written to SQL."""
 
 
+class RetentionSettings(BaseServiceSettings):
+    """How long history is kept."""
+
+    token_event_retention: Duration = timedelta(days=30)
+    """How long changes of the health of tokens are kept."""
+    audit_retention: Duration = timedelta(days=365)
+    """How long entries of the audit log are kept."""
+    retention_interval: Duration = timedelta(hours=1)
+    """How often old entries are deleted."""
+
+
 class AccessSettings(BaseServiceSettings):
     """API keys and administrators; the first of each may come from the settings."""
 
@@ -101,6 +112,7 @@ class TokenServiceSettings(
     TokenClientSettings,
     RedisSettings,
     PoolSettings,
+    RetentionSettings,
     AccessSettings,
     UpstreamSettings,
 ):

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.acting import acting
 from flow2api_gateway.admin.schemas import KeyCreateBody
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.dependencies import AdminDep
@@ -41,7 +42,7 @@ async def list_keys(_admin: AdminDep, gateway: GatewayDep) -> Response:
 
 
 @router.post("/admin/keys", summary="Make an API key", openapi_extra=takes_json(KeyCreateBody), responses=ERRORS)
-async def make_key(request: Request, _admin: AdminDep, gateway: GatewayDep) -> Response:
+async def make_key(request: Request, admin: AdminDep, gateway: GatewayDep) -> Response:
     """The answer holds the secret as ``key``, this once."""
     body = await read_json(request, KeyCreateBody, gateway.settings.max_body_bytes)
     creation = access_service_pb2.CreateApiKeyRequest(
@@ -51,15 +52,17 @@ async def make_key(request: Request, _admin: AdminDep, gateway: GatewayDep) -> R
         secret=body.key.get_secret_value() if body.key else "",
     )
     with client_fields({"secret": "key", "expire_time": "expires_at"}), rpc_errors("token"):
-        answer = await gateway.peers.access.CreateApiKey(creation)
+        answer = await gateway.peers.access.CreateApiKey(creation, metadata=acting(admin))
     return json_response(key_json(answer.api_key) | {"key": answer.secret}, headers={"cache-control": "no-store"})
 
 
 @router.delete("/admin/keys/{key_id}", summary="Revoke an API key", responses=ERRORS)
-async def revoke_key(key_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
+async def revoke_key(key_id: str, admin: AdminDep, gateway: GatewayDep) -> Response:
     """Ends the key for good. Safe to repeat."""
     with rpc_errors("token"):
-        answer = await gateway.peers.access.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(api_key_id=key_id))
+        answer = await gateway.peers.access.RevokeApiKey(
+            access_service_pb2.RevokeApiKeyRequest(api_key_id=key_id), metadata=acting(admin)
+        )
     return json_response(key_json(answer.api_key))
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.pages import page_headers, page_limit
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.responses import json_response
@@ -25,7 +26,6 @@ router: Final = APIRouter(tags=["administration"])
 
 _STATES: Final = {name.removeprefix("VIDEO_STATE_").lower(): value for name, value in video_pb2.VideoState.items()}
 _STATE_NAMES: Final = {value: name for name, value in _STATES.items()}
-_NEXT_PAGE: Final = "x-next-page-token"
 
 
 @router.get("/admin/stats", summary="Numbers of the whole system", responses=ERRORS)
@@ -67,7 +67,7 @@ async def jobs(
     if state and state not in _STATES:
         raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(_STATES))}.")
     listing = video_pb2.ListVideosRequest(
-        page_size=_limit(limit, 100),
+        page_size=page_limit(limit, 100),
         after_video_id=after,
         page_token=page_token,
         states=[_STATES[state]] if state else [],
@@ -75,7 +75,7 @@ async def jobs(
     with rpc_errors("generation"):
         page = await gateway.peers.generation.ListVideos(listing)
     documents = [_job_json(gateway, video) for video in page.videos]
-    return json_response(documents, headers=_page_headers(page.next_page_token))
+    return json_response(documents, headers=page_headers(page.next_page_token))
 
 
 @router.get("/admin/logs", summary="List generations", responses=ERRORS)
@@ -86,11 +86,11 @@ async def logs(
     page_token: Annotated[str, Query()] = "",
 ) -> Response:
     """The request log, newest first; the header ``x-next-page-token`` names the next page."""
-    listing = generation_service_pb2.ListRequestLogsRequest(page_size=_limit(limit, 1000), page_token=page_token)
+    listing = generation_service_pb2.ListRequestLogsRequest(page_size=page_limit(limit, 1000), page_token=page_token)
     with rpc_errors("generation"):
         page = await gateway.peers.generation.ListRequestLogs(listing)
     documents = [_log_json(entry) for entry in page.request_logs]
-    return json_response(documents, headers=_page_headers(page.next_page_token))
+    return json_response(documents, headers=page_headers(page.next_page_token))
 
 
 async def _pool_stats(gateway: Gateway) -> token_service_pb2.GetPoolStatsResponse:
@@ -130,13 +130,3 @@ def _log_json(entry: generation_service_pb2.RequestLog) -> dict[str, Any]:
         "duration_ms": entry.duration_ms,
         "created_at": iso_time(entry, "create_time"),
     }
-
-
-def _limit(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-        raise InvalidArgument.of("limit", f"'limit' must be between 1 and {most}.")
-    return int(text)
-
-
-def _page_headers(next_page_token: str) -> dict[str, str]:
-    return {_NEXT_PAGE: next_page_token} if next_page_token else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from flow2api_common.errors import NotFound
 from flow2api_gateway.admin.times import iso_time
 from flow2api_proto.tokens.v1 import token_pb2
 
@@ -14,6 +15,18 @@ _TIERS: Final = {
     token_pb2.TIER_ONE: "PAYGATE_TIER_ONE",
     token_pb2.TIER_TWO: "PAYGATE_TIER_TWO",
 }
+
+
+def state_name(state: int) -> str:
+    """The state's name in lower case."""
+    return _STATES.get(token_pb2.TokenState.ValueType(state), "unknown")
+
+
+def token_id_of(text: str) -> int:
+    """The id in a path. Raises NotFound."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise NotFound("There is no such token.", reason="TOKEN_NOT_FOUND")
+    return int(text)
 
 
 def token_json(token: token_pb2.Token) -> dict[str, Any]:
@@ -29,7 +42,7 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "name": token.name,
         "remark": token.remark,
         "is_active": is_active,
-        "state": _STATES.get(token.state, "unknown"),
+        "state": state_name(token.state),
         "state_reason": token.state_reason or None,
         "state_since": iso_time(token, "state_time"),
         "state_until": iso_time(token, "state_until_time"),

@@ -14,7 +14,11 @@ from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.models import AdminRow, ApiKeyRow
+from flow2api_token_service.audit.actor import actor_of, admin_actor
+from flow2api_token_service.audit.audit_log import AuditLog
+from flow2api_token_service.audit.models import AuditRow
 from flow2api_token_service.settings import AccessSettings
+from flow2api_token_service.tokens.proto_to_token import page_bounds
 from flow2api_token_service.tokens.token_to_proto import duration, timestamp
 
 _DEFAULT_PAGE_SIZE = 100
@@ -26,9 +30,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """flow2api.access.v1.AccessService."""
 
-    def __init__(self, *, api_keys: ApiKeys, admins: Admins, settings: AccessSettings) -> None:
+    def __init__(self, *, api_keys: ApiKeys, admins: Admins, audit: AuditLog, settings: AccessSettings) -> None:
         self._api_keys = api_keys
         self._admins = admins
+        self._audit = audit
         self._settings = settings
 
     async def AuthenticateApiKey(
@@ -42,13 +47,15 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a key."""
-        del context
-        made = await self._api_keys.create(
-            name=request.name,
-            max_concurrency=request.max_concurrency if request.HasField("max_concurrency") else None,
-            expires_at=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
-            secret=request.secret,
-        )
+        detail = f"name: {request.name[:100]}"
+        async with self._audit.entry(actor_of(context), "api_key.create", detail=detail) as entry:
+            made = await self._api_keys.create(
+                name=request.name,
+                max_concurrency=request.max_concurrency if request.HasField("max_concurrency") else None,
+                expires_at=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
+                secret=request.secret,
+            )
+            entry.target = f"api_key/{made.row.id}"
         return pb.CreateApiKeyResponse(api_key=_api_key(made.row), secret=made.secret)
 
     async def GetApiKey(self, request: pb.GetApiKeyRequest, context: Context) -> pb.GetApiKeyResponse:
@@ -71,14 +78,22 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
         """End a key for good."""
-        del context
-        return pb.RevokeApiKeyResponse(api_key=_api_key(await self._api_keys.revoke(request.api_key_id)))
+        target = f"api_key/{request.api_key_id[:64]}"
+        async with self._audit.entry(actor_of(context), "api_key.revoke", target=target):
+            row = await self._api_keys.revoke(request.api_key_id)
+        return pb.RevokeApiKeyResponse(api_key=_api_key(row))
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
         """Open an administrator's session."""
         del context
         opened = await self._admins.login(
             username=request.username, password=request.password, client_address=request.client_address
+        )
+        await self._audit.record(
+            admin_actor(opened.admin.username),
+            "admin.login",
+            target=f"admin/{opened.admin.id}",
+            detail=f"address: {request.client_address[:100]}",
         )
         return pb.LoginResponse(
             session_token=opened.token, expire_time=timestamp(opened.expires_at), admin=_admin(opened.admin)
@@ -101,10 +116,21 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
         """Change the password of the session's administrator."""
         del context
-        await self._admins.change_password(
-            token=request.session_token, old_password=request.old_password, new_password=request.new_password
-        )
+        _, admin = await self._admins.authenticate(request.session_token)
+        actor = admin_actor(admin.username)
+        async with self._audit.entry(actor, "admin.change_password", target=f"admin/{admin.id}"):
+            await self._admins.change_password(
+                token=request.session_token, old_password=request.old_password, new_password=request.new_password
+            )
         return pb.ChangePasswordResponse()
+
+    async def ListAuditLog(self, request: pb.ListAuditLogRequest, context: Context) -> pb.ListAuditLogResponse:
+        """Read the audit log, newest first."""
+        del context
+        limit, before_id = page_bounds(request.page_size, request.page_token)
+        rows = await self._audit.page(before_id=before_id or None, limit=limit + 1)
+        next_page = str(rows[limit - 1].id) if len(rows) > limit else ""
+        return pb.ListAuditLogResponse(entries=[_audit_entry(row) for row in rows[:limit]], next_page_token=next_page)
 
 
 def _api_key(row: ApiKeyRow) -> pb.ApiKey:
@@ -116,6 +142,19 @@ def _api_key(row: ApiKeyRow) -> pb.ApiKey:
         create_time=timestamp(row.created_at),
         revoke_time=timestamp(row.revoked_at),
         expire_time=timestamp(row.expires_at),
+    )
+
+
+def _audit_entry(row: AuditRow) -> pb.AuditEntry:
+    return pb.AuditEntry(
+        entry_id=row.id,
+        create_time=timestamp(row.created_at),
+        actor=row.actor,
+        action=row.action,
+        target=row.target,
+        detail=row.detail,
+        outcome=row.outcome,
+        request_id=row.request_id,
     )
 
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_credits_seen, after_outcome, disabled
 from flow2api_token_service.secrets.vault import BEARER, SECRET, Vault, masked
@@ -75,6 +76,13 @@ def store_look(row: TokenRow, look: Look, *, provider: Provider, now: datetime) 
         outcome = Outcome.VERIFICATION_REQUIRED
         health = after_outcome(health, outcome, upstream_model="", retry_after=None, now=now)
     store_health(row, health)
+
+
+def cause_of_look(actor: str, look: Look) -> Cause:
+    """A look as the cause of a change."""
+    if look.failure is None:
+        return Cause(actor=actor, cause="ok")
+    return Cause(actor=actor, cause=look.failure.failure_class, detail=look.failure.reason or "")
 
 
 def refresh_time(expire_time: datetime | None, *, margin: timedelta, now: datetime) -> datetime | None:

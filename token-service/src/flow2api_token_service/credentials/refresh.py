@@ -13,12 +13,14 @@ from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.proof import (
     SESSION_EXPIRED,
     Look,
+    cause_of_look,
     look_at,
     store_grant,
     store_look,
     with_bearer,
 )
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_outcome, disabled
 from flow2api_token_service.leases.redis_lock import RedisLocks
@@ -31,6 +33,7 @@ from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
 
+_ACTOR = "refresh"
 _LOCK_LIFETIME = timedelta(seconds=90)
 _ATTEMPTS_AFTER_OTHERS = 3
 _RETRY_PAUSE = timedelta(minutes=1)
@@ -131,7 +134,8 @@ class Refresher:
                 store_grant(row, grant, vault=self._vault, margin=self._margin, now=now)
             store_look(row, look, provider=provider, now=now)
 
-        row = await self._changes.change(token_id, change, credits_are_fresh=look.seen is not None)
+        cause = cause_of_look(_ACTOR, look)
+        row = await self._changes.change(token_id, change, cause=cause, credits_are_fresh=look.seen is not None)
         credential = self._store.remember(row)
         if look.failure is None:
             log.info("token_refreshed", token_id=token_id, provider=row.provider, version=row.credential_version)
@@ -160,7 +164,8 @@ class Refresher:
                 pause = _RETRY_PAUSE * (1 + random.random())  # noqa: S311 - it spreads load, it hides nothing
                 row.refresh_time = now + max(pause, failure.retry_after or timedelta(0))
 
-        row = await self._changes.change(token_id, change)
+        cause = Cause(actor=_ACTOR, cause=failure.failure_class, detail=failure.reason or "")
+        row = await self._changes.change(token_id, change, cause=cause)
         self._store.remember(row)
         if failure.failure_class is FailureClass.AUTH:
             return self._dead(token_id, row.state_reason)

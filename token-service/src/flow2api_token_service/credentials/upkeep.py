@@ -10,11 +10,12 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError, UpstreamUnavailable
 from flow2api_common.logs import get_logger
-from flow2api_token_service.credentials.proof import look_at, store_look
+from flow2api_token_service.credentials.proof import cause_of_look, look_at, store_look
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.events import PAUSE_OVER, TIME, Cause
 from flow2api_token_service.health.rows import health_of, store_health
-from flow2api_token_service.health.states import StateReason, TokenState, after_probe
+from flow2api_token_service.health.states import StateReason, TokenState, after_probe, settled
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
@@ -25,6 +26,7 @@ from flow2api_upstream.registry import ProviderRegistry
 log = get_logger(__name__)
 
 _BATCH = 500
+_ACTOR = "probe"
 
 
 class CredentialUpkeep:
@@ -57,6 +59,9 @@ class CredentialUpkeep:
             tokens = TokenRepository(session)
             due = await tokens.ids_to_refresh(now=now, limit=_BATCH)
             waiting = await tokens.ids_to_probe(now=now, credits_read_before=now - self._credits_interval, limit=_BATCH)
+            rested = await tokens.ids_of_ended_pauses(now=now, limit=_BATCH)
+        for token_id in rested:
+            await self._guarded(token_id, self._end_pause)
         async with asyncio.TaskGroup() as group:
             for token_id in due:
                 group.create_task(self._guarded(token_id, self._renew), name=f"renew-{token_id}")
@@ -85,16 +90,31 @@ class CredentialUpkeep:
             store_look(row, look, provider=provider, now=now)
             _store_probe(row, passed=look.failure is None, now=now)
 
-        await self._changes.change(token_id, change, credits_are_fresh=look.seen is not None)
+        cause = cause_of_look(_ACTOR, look)
+        await self._changes.change(token_id, change, cause=cause, credits_are_fresh=look.seen is not None)
         log.info("token_looked_at", token_id=token_id, passed=look.failure is None)
 
     async def _look_by_refresh(self, row: TokenRow) -> None:
         try:
             await self._refresher.refresh(row.id, newer_than=row.credential_version)
         except UpstreamUnavailable:
-            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=False, now=now))
+            cause = Cause(actor=_ACTOR, cause="unavailable")
+            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=False, now=now), cause=cause)
         else:
-            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=True, now=now))
+            cause = Cause(actor=_ACTOR, cause="ok")
+            await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=True, now=now), cause=cause)
+
+    async def _end_pause(self, token_id: int) -> None:
+        """Write down that a pause is over; the token has been in use since, as nobody needs to end it."""
+
+        def change(row: TokenRow, now: datetime) -> bool:
+            health = health_of(row)
+            if settled(health, now).state is health.state:
+                return False
+            store_health(row, settled(health, now))
+            return True
+
+        await self._changes.change(token_id, change, cause=Cause(actor=TIME, cause=PAUSE_OVER))
 
     async def _renew(self, token_id: int) -> None:
         credential = await self._store.read(token_id)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from flow2api_common.logs import get_logger
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_outcome
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
 
 log = get_logger(__name__)
+
+GENERATION = "generation"
 
 
 class HealthEffects:
@@ -41,7 +44,8 @@ class HealthEffects:
             store_health(row, new)
             return True
 
-        row = await self._changes.change(token_id, change)
+        cause = Cause(actor=GENERATION, cause=outcome, detail=upstream_reason)
+        row = await self._changes.change(token_id, change, cause=cause)
         if before != after:
             log.info(
                 "token_state_changed",

@@ -139,7 +139,7 @@ def after_outcome(
     Outcomes of generations that were in flight when the token was set aside never make its pause longer, and never
     bring back what waits for a person.
     """
-    health = _settled(health, now)
+    health = settled(health, now)
     pause = min(retry_after, LONGEST_RETRY_AFTER) if retry_after is not None else None
     match outcome:
         case Outcome.OK:
@@ -204,7 +204,8 @@ def waits_for_person(health: Health) -> bool:
     return health.state is TokenState.DISABLED
 
 
-def _settled(health: Health, now: datetime) -> Health:
+def settled(health: Health, now: datetime) -> Health:
+    """The same health with what time has ended since taken out."""
     rests = {model: rest for model, rest in health.rests.items() if rest.until + REST_MEMORY > now}
     health = replace(health, rests=rests)
     if health.state is not TokenState.ACTIVE and health.state_at(now) is TokenState.ACTIVE:

@@ -9,6 +9,8 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
+from flow2api_token_service.health.events import Cause, event_of_new, events_between
+from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.pool_entry import entry_of
@@ -29,21 +31,29 @@ class TokenChanges:
         self._clock = clock
         self._missed: set[int] = set()
 
-    async def add(self, row: TokenRow) -> TokenRow:
+    async def add(self, row: TokenRow, *, cause: Cause) -> TokenRow:
         """Store a new token. Raises Conflict when its secret is in the pool."""
         async with self._database.transaction() as session:
             repository = TokenRepository(session)
             row.rests = []
             await repository.add(row)
+            session.add(event_of_new(row.id, health_of(row), cause=cause))
             if row.project_id:
                 await repository.add_project(row.id, row.project_id, row.project_name, row.created_at)
         await self._publish(row, credits_are_fresh=True)
         return row
 
     async def change(
-        self, token_id: int, change: Callable[[TokenRow, datetime], bool | None], *, credits_are_fresh: bool = False
+        self,
+        token_id: int,
+        change: Callable[[TokenRow, datetime], bool | None],
+        *,
+        cause: Cause,
+        credits_are_fresh: bool = False,
     ) -> TokenRow:
-        """Change one token under a lock. Raises NotFound, and Conflict when a new secret is in the pool.
+        """Change one token under a lock, and write down what that does to its health.
+
+        Raises NotFound, and Conflict when a new secret is in the pool.
 
         ``change`` is given the row and the time; when it answers False, nothing is written.
         """
@@ -51,12 +61,13 @@ class TokenChanges:
             repository = TokenRepository(session)
             row = await repository.get(token_id, lock=True)
             now = self._clock()
-            project_id = row.project_id
+            project_id, health = row.project_id, health_of(row)
             if change(row, now) is False:
                 return row
             row.revision += 1
             row.updated_at = now
             await repository.flush_unique()
+            session.add_all(events_between(token_id, health, health_of(row), cause=cause, now=now))
             if row.project_id and row.project_id != project_id:
                 await repository.add_project(row.id, row.project_id, row.project_name, now)
         await self._publish(row, credits_are_fresh=credits_are_fresh)

@@ -9,6 +9,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import Conflict, Flow2APIError, InvalidArgument
 from flow2api_token_service.credentials.proof import store_grant, store_secret
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import store_health
 from flow2api_token_service.health.states import Health, TokenState
 from flow2api_token_service.secrets.vault import Vault
@@ -104,7 +105,7 @@ class TokenCreator:
         self._settings = settings
         self._clock = clock
 
-    async def create(self, new: NewToken) -> TokenRow:
+    async def create(self, new: NewToken, *, actor: str) -> TokenRow:
         """Prove and store. Raises InvalidArgument, Conflict, and what the upstream's failure means."""
         if new.provider not in self._registry.names:
             raise InvalidArgument.of("provider", f"There is no provider named {new.provider[:40]!r}.")
@@ -113,7 +114,8 @@ class TokenCreator:
         now = self._clock()
         title = new.project_name or f"Flow2API {now:%Y-%m-%d %H:%M}"
         proof = await self._prover.prove(provider, new.secret, project=Project(new.project_id, title))
-        return await self._changes.add(self._row(new, provider, proof, self._clock()))
+        row = self._row(new, provider, proof, self._clock())
+        return await self._changes.add(row, cause=Cause(actor=actor, cause="create"))
 
     async def _refuse_known(self, new: NewToken) -> None:
         """Say no before the upstream is asked; the unique constraint says it again in a race."""

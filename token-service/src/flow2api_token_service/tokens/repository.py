@@ -110,6 +110,11 @@ class TokenRepository:
         statement = select(TokenRow.id).where(or_(suspect, poor)).order_by(TokenRow.state_until).limit(limit)
         return (await self._session.execute(statement)).scalars().all()
 
+    async def ids_of_ended_pauses(self, *, now: datetime, limit: int) -> Sequence[int]:
+        """Tokens whose stored state has ended by time."""
+        statement = select(TokenRow.id).where(_is_over(now)).order_by(TokenRow.state_until).limit(limit)
+        return (await self._session.execute(statement)).scalars().all()
+
     async def totals(self, now: datetime) -> tuple[dict[TokenState, int], Counters]:
         """Tokens per state, and the sums of all counters."""
         seen = select(TokenRow.state.label("state"), _is_over(now).label("is_over")).subquery()

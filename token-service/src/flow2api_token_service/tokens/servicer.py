@@ -10,20 +10,24 @@ import grpc
 
 from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
+from flow2api_token_service.audit.actor import actor_of
+from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.history import TokenHistory
 from flow2api_token_service.leases.acquire import LeaseAcquirer
 from flow2api_token_service.leases.release import LeaseReleaser
 from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.tokens import proto_to_token as read_proto
 from flow2api_token_service.tokens.create import TokenCreator
 from flow2api_token_service.tokens.read import TokenReader
-from flow2api_token_service.tokens.token_to_proto import credential_to_proto, lease_to_proto
+from flow2api_token_service.tokens.token_to_proto import credential_to_proto, event_to_proto, lease_to_proto
 from flow2api_token_service.tokens.update import TokenEditor
 
 # Kept of the caller's time, so that the answer "nothing came free" still reaches it.
 _ANSWER_RESERVE = timedelta(milliseconds=300)
+_MAX_DETAIL = 500
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,6 +41,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         creator: TokenCreator,
         editor: TokenEditor,
         reader: TokenReader,
+        history: TokenHistory,
+        audit: AuditLog,
         refresher: Refresher,
         store: CredentialStore,
         credentials: CredentialProvider,
@@ -47,6 +53,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._creator = creator
         self._editor = editor
         self._reader = reader
+        self._history = history
+        self._audit = audit
         self._refresher = refresher
         self._store = store
         self._credentials = credentials
@@ -56,8 +64,10 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """Add a token that the upstream accepts."""
-        del context
-        row = await self._creator.create(read_proto.new_token(request))
+        new, actor = read_proto.new_token(request), actor_of(context)
+        async with self._audit.entry(actor, "token.create", detail=f"provider: {new.provider[:40]}") as entry:
+            row = await self._creator.create(new, actor=actor)
+            entry.target = _target(row.id)
         (token,) = await self._reader.described([row])
         return pb.CreateTokenResponse(token=token)
 
@@ -77,36 +87,51 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
 
     async def UpdateToken(self, request: pb.UpdateTokenRequest, context: Context) -> pb.UpdateTokenResponse:
         """Change the fields that the mask names."""
-        del context
-        row = await self._editor.update(request.token.token_id, read_proto.token_update(request))
+        update, actor, token_id = read_proto.token_update(request), actor_of(context), request.token.token_id
+        detail = f"fields: {', '.join(sorted(set(request.update_mask.paths)))}"
+        async with self._audit.entry(actor, "token.update", target=_target(token_id), detail=detail):
+            row = await self._editor.update(token_id, update, actor=actor)
         (token,) = await self._reader.described([row])
         return pb.UpdateTokenResponse(token=token)
 
     async def DeleteToken(self, request: pb.DeleteTokenRequest, context: Context) -> pb.DeleteTokenResponse:
         """Remove a token."""
-        del context
-        await self._editor.delete(request.token_id)
+        async with self._audit.entry(actor_of(context), "token.delete", target=_target(request.token_id)):
+            await self._editor.delete(request.token_id)
         return pb.DeleteTokenResponse()
 
     async def EnableToken(self, request: pb.EnableTokenRequest, context: Context) -> pb.EnableTokenResponse:
         """Bring a token back."""
-        del context
-        (token,) = await self._reader.described([await self._editor.enable(request.token_id)])
+        actor = actor_of(context)
+        async with self._audit.entry(actor, "token.enable", target=_target(request.token_id)):
+            row = await self._editor.enable(request.token_id, actor=actor)
+        (token,) = await self._reader.described([row])
         return pb.EnableTokenResponse(token=token)
 
     async def DisableToken(self, request: pb.DisableTokenRequest, context: Context) -> pb.DisableTokenResponse:
         """Switch a token off."""
-        del context
-        row = await self._editor.disable(request.token_id, reason=request.reason)
+        actor, target = actor_of(context), _target(request.token_id)
+        async with self._audit.entry(actor, "token.disable", target=target, detail=request.reason[:_MAX_DETAIL]):
+            row = await self._editor.disable(request.token_id, reason=request.reason, actor=actor)
         (token,) = await self._reader.described([row])
         return pb.DisableTokenResponse(token=token)
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
         """Renew the bearer now, and read credits and tier."""
-        del context
-        version = (await self._store.read(request.token_id)).version
-        await self._refresher.refresh(request.token_id, newer_than=version)
+        async with self._audit.entry(actor_of(context), "token.refresh", target=_target(request.token_id)):
+            version = (await self._store.read(request.token_id)).version
+            await self._refresher.refresh(request.token_id, newer_than=version)
         return pb.RefreshTokenResponse(token=await self._reader.get(request.token_id))
+
+    async def ListTokenEvents(self, request: pb.ListTokenEventsRequest, context: Context) -> pb.ListTokenEventsResponse:
+        """Read what has happened to a token, newest first."""
+        del context
+        limit, before_id = read_proto.page_bounds(request.page_size, request.page_token)
+        rows = await self._history.page(request.token_id, before_id=before_id or None, limit=limit + 1)
+        next_page = str(rows[limit - 1].id) if len(rows) > limit else ""
+        return pb.ListTokenEventsResponse(
+            events=[event_to_proto(row) for row in rows[:limit]], next_page_token=next_page
+        )
 
     async def GetPoolStats(self, request: pb.GetPoolStatsRequest, context: Context) -> pb.GetPoolStatsResponse:
         """Numbers of the whole pool."""
@@ -153,6 +178,10 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         else:
             credential = await self._credentials.current(request.token_id)
         return pb.GetCredentialResponse(credential=credential_to_proto(credential))
+
+
+def _target(token_id: int) -> str:
+    return f"token/{token_id}"
 
 
 def _within(context: Context, wait: timedelta) -> timedelta:

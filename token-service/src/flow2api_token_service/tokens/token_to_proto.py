@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flow2api_proto.tokens.v1 import token_pb2
+from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
 from flow2api_token_service.credentials.credential import Credential
+from flow2api_token_service.health.models import TokenEventRow
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.health.states import TokenState
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, LiveToken
@@ -106,6 +107,25 @@ def lease_to_proto(lease: LeaseRecord, expire_time: datetime) -> token_pb2.Lease
         api_key_id=lease.api_key_id,
         upstream_model=lease.upstream_model,
         expire_time=timestamp(expire_time),
+    )
+
+
+def event_to_proto(row: TokenEventRow) -> token_service_pb2.TokenEvent:
+    """A change of a token's health."""
+    before = STATE_TO_PROTO[TokenState(row.state_before)] if row.state_before else token_pb2.TOKEN_STATE_UNSPECIFIED
+    return token_service_pb2.TokenEvent(
+        event_id=row.id,
+        token_id=row.token_id,
+        event_time=timestamp(row.event_time),
+        actor=row.actor,
+        cause=row.cause,
+        detail=row.detail,
+        state_before=before,
+        state_after=STATE_TO_PROTO[TokenState(row.state_after)],
+        reason=row.reason,
+        until_time=timestamp(row.until),
+        upstream_model=row.upstream_model,
+        consecutive_error_count=row.consecutive_error_count,
     )
 
 

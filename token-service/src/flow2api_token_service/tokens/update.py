@@ -9,6 +9,7 @@ from flow2api_common.database import Database
 from flow2api_common.errors import InvalidArgument
 from flow2api_token_service.credentials.proof import store_secret
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import StateReason, disabled, enabled
 from flow2api_token_service.secrets.vault import Vault
@@ -64,7 +65,7 @@ class TokenEditor:
         self._vault = vault
         self._settings = settings
 
-    async def update(self, token_id: int, update: TokenUpdate) -> TokenRow:
+    async def update(self, token_id: int, update: TokenUpdate, *, actor: str) -> TokenRow:
         """Change fields; a new secret is proved first, and brings back a token that was set aside for the old one.
 
         Raises InvalidArgument, Conflict when the secret is in the pool, and what the upstream's failure means.
@@ -84,19 +85,21 @@ class TokenEditor:
             if update.secret is not None and proof is not None:
                 self._store_new_secret(row, update.secret, proof, now)
 
-        return await self._changes.change(token_id, change, credits_are_fresh=proof is not None)
+        cause = Cause(actor=actor, cause="update")
+        return await self._changes.change(token_id, change, cause=cause, credits_are_fresh=proof is not None)
 
-    async def enable(self, token_id: int) -> TokenRow:
+    async def enable(self, token_id: int, *, actor: str) -> TokenRow:
         """Bring a token back whatever its state, without errors, rests and pauses."""
-        return await self._changes.change(token_id, lambda row, now: store_health(row, enabled(now)))
+        cause = Cause(actor=actor, cause="enable")
+        return await self._changes.change(token_id, lambda row, now: store_health(row, enabled(now)), cause=cause)
 
-    async def disable(self, token_id: int, *, reason: str) -> TokenRow:
+    async def disable(self, token_id: int, *, reason: str, actor: str) -> TokenRow:
         """Switch a token off; what is in flight runs to its end."""
 
         def change(row: TokenRow, now: datetime) -> None:
             store_health(row, disabled(health_of(row), reason=reason or StateReason.ADMIN, now=now))
 
-        return await self._changes.change(token_id, change)
+        return await self._changes.change(token_id, change, cause=Cause(actor=actor, cause="disable", detail=reason))
 
     async def delete(self, token_id: int) -> None:
         """Remove a token; what is in flight runs to its end."""

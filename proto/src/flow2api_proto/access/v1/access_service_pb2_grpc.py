@@ -80,6 +80,11 @@ class AccessServiceStub:
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.ListAuditLog = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/ListAuditLog',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
@@ -151,6 +156,13 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditLog(self, request, context):
+        """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +210,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.FromString,
                     response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'ListAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditLog,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -444,6 +461,33 @@ class AccessService:
             '/flow2api.access.v1.AccessService/ChangePassword',
             flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.SerializeToString,
             flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/ListAuditLog',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,8 @@ class AccessServiceStub:
     """Changes the password of the session's administrator and ends all their other sessions.
     UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
     """
+    ListAuditLog: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditLogRequest, _access_service_pb2.ListAuditLogResponse]
+    """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -83,6 +85,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Changes the password of the session's administrator and ends all their other sessions.
     UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
     """
+    ListAuditLog: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditLogRequest, _access_service_pb2.ListAuditLogResponse]  # type: ignore[assignment]
+    """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """AccessService owns API keys and administrators. Secrets are stored hashed and shown once."""
@@ -162,5 +166,13 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the password of the session's administrator and ends all their other sessions.
         UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
         """
+
+    @_abc_1.abstractmethod
+    def ListAuditLog(
+        self,
+        request: _access_service_pb2.ListAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListAuditLogResponse, _abc.Awaitable[_access_service_pb2.ListAuditLogResponse]]:
+        """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry."""
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -466,6 +467,134 @@ class RefreshTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshTokenResponse: _TypeAlias = RefreshTokenResponse  # noqa: Y015
+
+@_typing.final
+class ListTokenEventsRequest(_message.Message):
+    """Request of ListTokenEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.int
+    """Which token. Required."""
+    page_size: _builtins.int
+    """Events per page, at most 1000; 0 means 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTokenEventsRequest: _TypeAlias = ListTokenEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListTokenEventsResponse(_message.Message):
+    """Response of ListTokenEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Give it back for the next page; empty at the end."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenEvent]:
+        """The page."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___TokenEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTokenEventsResponse: _TypeAlias = ListTokenEventsResponse  # noqa: Y015
+
+@_typing.final
+class TokenEvent(_message.Message):
+    """One change of a token's health."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    STATE_BEFORE_FIELD_NUMBER: _builtins.int
+    STATE_AFTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    CONSECUTIVE_ERROR_COUNT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.int
+    """Identifier; later events have higher ones."""
+    token_id: _builtins.int
+    """The token."""
+    actor: _builtins.str
+    """Who or what did it: `admin:<name>`, `service`, `generation`, `refresh`, `probe` or `time`."""
+    cause: _builtins.str
+    """Why: the outcome of the generation in lower case (`rate_limited`), or what was done (`enable`, `pause_over`)."""
+    detail: _builtins.str
+    """The upstream's own word for the reason, for people; empty if there is none."""
+    state_before: _token_pb2.TokenState.ValueType
+    """State before; unspecified when the token was added."""
+    state_after: _token_pb2.TokenState.ValueType
+    """State after; the same as before when only errors or the pause for one model changed."""
+    reason: _builtins.str
+    """Reason of the state after, or of the pause for `upstream_model`."""
+    upstream_model: _builtins.str
+    """The model that the token is not used for; empty when the whole token is meant."""
+    consecutive_error_count: _builtins.int
+    """Failures since the last success, after this."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """When the state, or the pause for `upstream_model`, ends by itself; unset if it does not."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.int = ...,
+        token_id: _builtins.int = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        state_before: _token_pb2.TokenState.ValueType = ...,
+        state_after: _token_pb2.TokenState.ValueType = ...,
+        reason: _builtins.str = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        upstream_model: _builtins.str = ...,
+        consecutive_error_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "cause", b"cause", "consecutive_error_count", b"consecutive_error_count", "detail", b"detail", "event_id", b"event_id", "event_time", b"event_time", "reason", b"reason", "state_after", b"state_after", "state_before", b"state_before", "token_id", b"token_id", "until_time", b"until_time", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenEvent: _TypeAlias = TokenEvent  # noqa: Y015
 
 @_typing.final
 class GetPoolStatsRequest(_message.Message):

@@ -30,6 +30,9 @@ class TokenServiceStub:
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     def __init__(self, channel):
@@ -78,6 +81,11 @@ class TokenServiceStub:
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.SerializeToString,
                 response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.FromString,
                 _registered_method=True)
+        self.ListTokenEvents = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/ListTokenEvents',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsResponse.FromString,
+                _registered_method=True)
         self.GetPoolStats = channel.unary_unary(
                 '/flow2api.tokens.v1.TokenService/GetPoolStats',
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetPoolStatsRequest.SerializeToString,
@@ -110,6 +118,9 @@ class TokenServiceServicer:
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     def CreateToken(self, request, context):
@@ -168,6 +179,13 @@ class TokenServiceServicer:
     def RefreshToken(self, request, context):
         """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
         DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokenEvents(self, request, context):
+        """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +274,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.FromString,
                     response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.SerializeToString,
             ),
+            'ListTokenEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokenEvents,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsResponse.SerializeToString,
+            ),
             'GetPoolStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPoolStats,
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetPoolStatsRequest.FromString,
@@ -294,6 +317,9 @@ class TokenService:
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     @staticmethod
@@ -502,6 +528,33 @@ class TokenService:
             '/flow2api.tokens.v1.TokenService/RefreshToken',
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.SerializeToString,
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokenEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/ListTokenEvents',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,9 @@ class TokenServiceStub:
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     @_typing.overload
@@ -61,6 +64,8 @@ class TokenServiceStub:
     """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
     DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
     """
+    ListTokenEvents: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokenEventsRequest, _token_service_pb2.ListTokenEventsResponse]
+    """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting."""
     GetPoolStats: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetPoolStatsRequest, _token_service_pb2.GetPoolStatsResponse]
     """Numbers of the whole pool, for dashboards."""
     AcquireLease: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.AcquireLeaseRequest, _token_service_pb2.AcquireLeaseResponse]
@@ -85,6 +90,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -112,6 +120,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
     DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
     """
+    ListTokenEvents: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokenEventsRequest, _token_service_pb2.ListTokenEventsResponse]  # type: ignore[assignment]
+    """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting."""
     GetPoolStats: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetPoolStatsRequest, _token_service_pb2.GetPoolStatsResponse]  # type: ignore[assignment]
     """Numbers of the whole pool, for dashboards."""
     AcquireLease: _aio.UnaryUnaryMultiCallable[_token_service_pb2.AcquireLeaseRequest, _token_service_pb2.AcquireLeaseResponse]  # type: ignore[assignment]
@@ -135,6 +145,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors carry google.rpc.ErrorInfo with domain `flow2api`, and RetryInfo or BadRequest where they help. UNAVAILABLE means that
     a store of the service is away: repeat later.
+
+    Administrative calls may carry metadata `x-flow2api-actor-bin`, UTF-8: in whose name the caller acts, e.g. `admin:alice`. It
+    is written into token events and the audit log; without it they say `service`.
     """
 
     @_abc_1.abstractmethod
@@ -208,6 +221,14 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
         DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
         """
+
+    @_abc_1.abstractmethod
+    def ListTokenEvents(
+        self,
+        request: _token_service_pb2.ListTokenEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.ListTokenEventsResponse, _abc.Awaitable[_token_service_pb2.ListTokenEventsResponse]]:
+        """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting."""
 
     @_abc_1.abstractmethod
     def GetPoolStats(

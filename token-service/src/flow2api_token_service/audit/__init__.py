@@ -1,0 +1,1 @@
+"""Audit: who has changed what."""

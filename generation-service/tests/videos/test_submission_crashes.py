@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from flow2api_common.database import Database
+from flow2api_common.errors import DependencyUnavailable
 from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.submission import Submissions
+from flow2api_generation_service.videos.submit_generate import GenerateStage
 from flow2api_generation_service.videos.transitions import JobTransitions
 from flow2api_proto.generation.v1 import video_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
@@ -41,12 +46,41 @@ def die_once(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return arrange
 
 
+@pytest.fixture
+def lose_answer_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the database go away right after the first commit of one kind of change, before it has said so."""
+
+    def arrange(method: str) -> None:
+        change, transaction = getattr(JobTransitions, method), Database.transaction
+        losing: set[AsyncSession] = set()
+        lost: list[int] = []
+
+        async def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if not lost:
+                lost.append(1)
+                losing.add(self._session)
+            return await change(self, *args, **kwargs)
+
+        @asynccontextmanager
+        async def losing_transaction(self: Database, *, read_only: bool = False) -> AsyncIterator[AsyncSession]:
+            async with transaction(self, read_only=read_only) as session:
+                yield session
+            if session in losing:
+                losing.clear()
+                raise DependencyUnavailable("the database is away")
+
+        monkeypatch.setattr(JobTransitions, method, noted)
+        monkeypatch.setattr(Database, "transaction", losing_transaction)
+
+    return arrange
+
+
 @pytest.mark.parametrize(
     ("owner", "method", "after"),
     [
         (JobTransitions, "begin_attempt", False),
         (HandIn, "run", False),
-        (Submissions, "mark", False),
+        (Submissions, "_mark", False),
     ],
     ids=["with a lease", "as the owner", "before the mark"],
 )
@@ -61,7 +95,7 @@ async def test_a_death_before_the_mark_is_made_good(
 
 @pytest.mark.parametrize(
     ("method", "after", "submissions"),
-    [("mark", True, 0), ("_submit", False, 0), ("_record", False, 1)],
+    [("_mark", True, 0), ("_submit", False, 0), ("_record", False, 1)],
     ids=["after the mark", "before the call", "after the call"],
 )
 async def test_a_death_after_the_mark_ends_the_job_unknown(
@@ -103,6 +137,48 @@ async def test_stopping_during_the_call_keeps_its_answer(start_videos: Any, pool
     async with start_videos() as videos:
         await videos.until(video.video_id, "completed")
         assert videos.submissions("waves") == 1
+
+
+async def test_stopping_at_the_mark_does_not_make_the_answer_unknown(
+    start_videos: Any, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.add_flow("sandbox-st-1")
+    marked, may_go_on = asyncio.Event(), asyncio.Event()
+    original = Submissions._mark
+
+    async def mark_and_wait(self: Any, ticket: Any) -> None:
+        await original(self, ticket)
+        marked.set()
+        await may_go_on.wait()
+
+    monkeypatch.setattr(Submissions, "_mark", mark_and_wait)
+    async with start_videos(poller=False) as videos:
+        video = await videos.create(prompt="waves")
+        await marked.wait()
+        # The stop comes first.
+        asyncio.get_running_loop().call_later(0.5, may_go_on.set)
+    async with start_videos() as videos:
+        await videos.until(video.video_id, "completed")
+        assert videos.submissions("waves") == 1
+
+
+async def test_a_death_after_a_refusal_is_made_good(videos: Any, pool: Any, die_once: Callable[..., None]) -> None:
+    videos.sandbox.world.faults.add(Fault(kind=FaultKind.THROTTLED, route="flow.video_*", times=1))
+    die_once(GenerateStage, "_refused")
+    video = await videos.create(prompt="waves")
+    await videos.until(video.video_id, "completed")
+    assert videos.submissions("waves") == 1
+
+
+@pytest.mark.parametrize("change", ["begin_attempt", "mark_paid_call", "unmark_paid_call", "give_back", "submitted"])
+async def test_a_commit_whose_answer_is_lost_loses_no_job(
+    videos: Any, lose_answer_of: Callable[[str], None], change: str
+) -> None:
+    videos.sandbox.world.faults.add(Fault(kind=FaultKind.THROTTLED, route="flow.video_*", times=1))
+    lose_answer_of(change)
+    video = await videos.create(prompt="waves")
+    await videos.until(video.video_id, "completed")
+    assert videos.submissions("waves") == 1
 
 
 async def test_many_videos_survive_a_restart_of_everything(start_videos: Any, pool: Any) -> None:

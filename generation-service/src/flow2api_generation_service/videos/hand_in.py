@@ -1,4 +1,4 @@
-"""Handing one stage to one token: pictures up, the mark, the paid call, with the repeats that are safe on the same
+"""Handing one stage to one token: pictures up, then the paid call, with the repeats that are safe on the same
 token."""
 
 from __future__ import annotations
@@ -43,16 +43,12 @@ class HandIn:
         Raises AttemptLost before anything was asked, UpstreamFailure when this token is done with.
         """
         uploaded: list[UploadedImage] | None = None
-        marked = False
         attempt = 0
         while True:
             attempt += 1
             try:
                 if uploaded is None:
                     uploaded = [await provider.upload_image(account, picture) for picture in pictures]
-                if not marked:
-                    await self._submissions.mark(ticket)
-                    marked = True
                 call = replace(call_for(account), images=tuple(uploaded))
                 return await self._submissions.submit(ticket, provider, account, call)
             except UpstreamFailure as failure:

@@ -3,13 +3,14 @@ help it.
 
 The order is what keeps a job from being paid for twice: a mark in the job's row (compare-and-set, so that of two
 workers only one passes), then the call, then operation handle, new state and the message to the poller in one
-transaction. Whoever finds the mark without an operation knows that the upstream may have been asked.
+transaction. Whoever finds the mark without an operation knows that the upstream may have been asked. The mark is taken
+back when it is certain that nothing was accepted, so that a crash after that costs the job nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -20,6 +21,7 @@ from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.messages import Following, enqueue_following
+from flow2api_generation_service.videos.outage import until_stored
 from flow2api_generation_service.videos.outbox import OutboxRelay
 from flow2api_generation_service.videos.states import Stage
 from flow2api_generation_service.videos.transitions import JobTransitions, Submitted
@@ -29,8 +31,6 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-_RECORD_PATIENCE: Final = timedelta(minutes=5)
-_RECORD_PAUSE: Final = timedelta(milliseconds=500)
 _STOP_PATIENCE: Final = timedelta(seconds=8)
 
 
@@ -65,21 +65,39 @@ class Submissions:
         self._clock = clock
         self._limit = limit
 
-    async def mark(self, ticket: Ticket) -> None:
-        """Say that the paid call begins now. Raises AttemptLost."""
-        async with self._database.transaction() as session:
-            transitions = JobTransitions(session, clock=self._clock)
-            marked = await transitions.mark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage)
+    async def submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+        """Set the mark, make the call and record its answer.
+
+        Being cancelled does not break it off: it goes on to its end, which the call's own limit bounds. Raises
+        AttemptLost before anything was asked, UpstreamFailure when the upstream refused or did not answer.
+        """
+        await _to_its_end(self._mark_and_submit(ticket, provider, account, call))
+
+    async def _mark_and_submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+        await self._mark(ticket)
+        try:
+            await self._submit(ticket, provider, account, call)
+        except UpstreamFailure as failure:
+            if not failure.may_have_been_accepted:
+                await until_stored(lambda: self._unmark(ticket))
+            raise
+
+    async def _mark(self, ticket: Ticket) -> None:
+        try:
+            async with self._database.transaction() as session:
+                transitions = JobTransitions(session, clock=self._clock)
+                marked = await transitions.mark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage)
+        except DependencyUnavailable as error:
+            # The mark may be there nevertheless.
+            await until_stored(lambda: self._unmark(ticket))
+            raise AttemptLost from error
         if not marked:
             raise AttemptLost
 
-    async def submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
-        """Make the call and record its answer; `mark` must have been passed before.
-
-        Being cancelled does not break it off: it goes on to its end, which the call's own limit bounds. Raises
-        UpstreamFailure when the upstream refused or did not answer.
-        """
-        await _to_its_end(self._submit(ticket, provider, account, call))
+    async def _unmark(self, ticket: Ticket) -> None:
+        async with self._database.transaction() as session:
+            transitions = JobTransitions(session, clock=self._clock)
+            await transitions.unmark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage)
 
     async def _submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
         try:
@@ -99,7 +117,8 @@ class Submissions:
             token_id=account.token_id,
             operation=submission.operation_name,
         )
-        await self._until_stored(lambda: self._record(ticket, submission))
+        # What the upstream has answered is in no other place.
+        await until_stored(lambda: self._record(ticket, submission))
         self._outbox.wake()
         await self._changes.announce(ticket.video_id)
 
@@ -136,20 +155,9 @@ class Submissions:
                     typical_seconds=ticket.typical_seconds,
                     has_next_stage=ticket.has_next_stage,
                 ),
-                message_id=f"{ticket.video_id}:{ticket.stage.value}:poll",
+                # One for each attempt: an operation must not be taken for the repeat of another.
+                message_id=f"{ticket.video_id}:{ticket.stage.value}:{ticket.attempt_id}",
             )
-
-    async def _until_stored(self, write: Callable[[], Awaitable[None]]) -> None:
-        # What the upstream has answered is in no other place, so that a database that is away is waited for.
-        give_up = asyncio.get_running_loop().time() + _RECORD_PATIENCE.total_seconds()
-        while True:
-            try:
-                return await write()
-            except DependencyUnavailable as error:
-                if asyncio.get_running_loop().time() > give_up:
-                    raise
-                log.warning("submission_waits_for_database", reason=error.reason)
-                await asyncio.sleep(_RECORD_PAUSE.total_seconds())
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -103,6 +103,15 @@ class JobTransitions:
             submit_started_at=self._clock(),
         )
 
+    async def unmark_paid_call(self, video_id: str, attempt_id: str, stage: Stage) -> bool:
+        """Take that back. Only for the attempt itself, which knows that it has not asked, or that it was refused."""
+        return await self._amend(
+            video_id,
+            {JobState.SUBMITTING if stage is Stage.GENERATE else JobState.UPSCALING},
+            JobRow.attempt_id == attempt_id,
+            submit_started_at=None,
+        )
+
     async def give_back(
         self,
         video_id: str,
@@ -153,6 +162,7 @@ class JobTransitions:
         return await self._amend(
             video_id,
             {JobState.UPSCALING},
+            JobRow.stage == Stage.UPSCALE,
             JobRow.attempt_id == attempt_id,
             deadline_time=facts.deadline_time,
             **_operation_of(facts),

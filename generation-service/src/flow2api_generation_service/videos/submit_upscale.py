@@ -22,12 +22,12 @@ from flow2api_generation_service.videos.next_step import Later, NextStep, Step
 from flow2api_generation_service.videos.outbox import OutboxRelay
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.settings import VideoSettings
-from flow2api_generation_service.videos.states import JobState, Stage
+from flow2api_generation_service.videos.states import FINAL_STATES, JobState, Stage
 from flow2api_generation_service.videos.submission import AttemptLost, Ticket
 from flow2api_generation_service.videos.transitions import JobTransitions
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.port import MediaHandle, UpstreamFailure, VideoCall, VideoKind
-from flow2api_upstream.port_to_tokens import outcome_of
+from flow2api_upstream.port_to_tokens import outcome_of, success
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
@@ -61,7 +61,12 @@ class UpscaleStage:
         """Move the enlargement of a job on as far as it goes now."""
         async with self._database.transaction(read_only=True) as session:
             job = await JobRepository(session).get(video_id)
-        if job is None or job.state != JobState.UPSCALING or job.stage != Stage.UPSCALE or job.operation_handle:
+        if job is None or job.stage != Stage.UPSCALE or job.operation_handle:
+            return Step.DONE
+        if job.state in FINAL_STATES and job.submit_started_at is None and job.lease is not None:
+            # Cancelled in between. Its base clip was made under this lease, and nobody follows anything under it now.
+            await self._release(token_pb2.Lease.FromString(job.lease), success())
+        if job.state != JobState.UPSCALING:
             return Step.DONE
         if job.submit_started_at is None:
             return await self._attempt(job)
@@ -72,6 +77,8 @@ class UpscaleStage:
         return await self._give_up(job, "The answer of the upstream was lost.")
 
     async def _attempt(self, job: JobRow) -> NextStep:
+        if job.deadline_time <= self._clock():
+            return await self._give_up(job, "Its account did not come free in time.")
         try:
             lease = await self._kept_lease(job)
             account = await self._leases.credential(lease.token_id)
@@ -97,6 +104,8 @@ class UpscaleStage:
             )
         except AttemptLost:
             return Step.AGAIN
+        except RequestError as error:
+            return await self._give_up(job, error.message)
         except UpstreamFailure as failure:
             log.info("video_upscale_refused", video_id=job.video_id, failure=failure.failure_class)
             step = await self._give_up(job, failure.message)
@@ -155,8 +164,11 @@ class UpscaleStage:
         if failure.may_have_been_accepted:
             # Left to run out: the upstream may be working on it.
             return
+        await self._release(lease, outcome_of(failure))
+
+    async def _release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> None:
         try:
-            await self._leases.release(lease, outcome_of(failure))
+            await self._leases.release(lease, outcome)
         except Flow2APIError as error:
             log.warning("lease_not_released", lease_id=lease.lease_id, reason=error.reason)
 

@@ -36,11 +36,19 @@ class Api:
         *,
         json: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        text: str | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
     ) -> Any:
-        """Send one request and give the decoded answer, None when it has no body."""
+        """Send one request with ``json`` or plain ``text``; give the decoded answer, None when it has no body."""
+        content = None if text is None else text.encode()
+        if content is not None:
+            headers = {**(headers or {}), "content-type": "text/plain; charset=utf-8"}
+        timeout = httpx.USE_CLIENT_DEFAULT if timeout_seconds is None else httpx.Timeout(timeout_seconds)
         with _connection_errors(self._client):
-            response = await self._client.request(method, path, json=json, params=params, headers=headers)
+            response = await self._client.request(
+                method, path, json=json, content=content, params=params, headers=headers, timeout=timeout
+            )
         raise_for_error(response)
         return response.json() if response.content else None
 

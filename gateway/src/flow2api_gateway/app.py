@@ -19,6 +19,7 @@ from flow2api_gateway.admin import (
     login_endpoints,
     overview_endpoints,
     token_endpoints,
+    transfer_endpoints,
 )
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
@@ -43,6 +44,7 @@ _ROUTERS: Final = (
     media_endpoints.router,
     login_endpoints.router,
     token_endpoints.router,
+    transfer_endpoints.router,
     key_endpoints.router,
     overview_endpoints.router,
     history_endpoints.router,

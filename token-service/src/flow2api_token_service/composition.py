@@ -51,6 +51,8 @@ from flow2api_token_service.settings import TokenServiceSettings
 from flow2api_token_service.stats.flush import StatsFlush
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.create import TokenCreator, TokenProver
+from flow2api_token_service.tokens.export import TokenExporter
+from flow2api_token_service.tokens.import_tokens import TokenImporter
 from flow2api_token_service.tokens.read import TokenReader
 from flow2api_token_service.tokens.servicer import TokenServicer
 from flow2api_token_service.tokens.update import TokenEditor
@@ -184,16 +186,19 @@ async def _build(
     queue = LeaseQueue(index=index, builder=builder, redis=redis, tasks=tasks)
     effects = HealthEffects(changes=changes)
     history, audit = TokenHistory(database=database), AuditLog(database=database, clock=clock)
+    creator = TokenCreator(
+        database=database,
+        changes=changes,
+        registry=registry,
+        prover=prover,
+        vault=vault,
+        settings=settings,
+        clock=clock,
+    )
     tokens = TokenServicer(
-        creator=TokenCreator(
-            database=database,
-            changes=changes,
-            registry=registry,
-            prover=prover,
-            vault=vault,
-            settings=settings,
-            clock=clock,
-        ),
+        creator=creator,
+        importer=TokenImporter(creator=creator),
+        exporter=TokenExporter(database=database, vault=vault, clock=clock),
         editor=TokenEditor(
             database=database,
             changes=changes,

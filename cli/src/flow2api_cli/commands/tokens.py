@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 from flow2api_cli.commands.options import JsonOption, UrlOption
 from flow2api_cli.console import output, print_rows, reported_errors, run_command
 from flow2api_cli.credentials import open_admin_api
+from flow2api_cli.running import EXIT_FAILED
 
 app = typer.Typer(no_args_is_help=True, help="The pool of upstream accounts.")
 
@@ -25,6 +28,14 @@ _COLUMNS = {
     "user_paygate_tier": "TIER",
     "remark": "REMARK",
 }
+
+
+PassphraseOption = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Read the passphrase from this file; default: ask for it.")
+]
+_EXPORT_FORMAT = "flow2api-tokens"
+_IMPORT_COUNTS = {"added": "added", "exists": "in the pool already", "failed": "failed"}
+_IMPORT_SECONDS = 1800.0
 
 
 class ProviderName(StrEnum):
@@ -115,6 +126,63 @@ def refresh_token(token_id: Annotated[str, typer.Argument(help="Its id.")], *, u
     output().print(f"refreshed token {token_id}", markup=False)
 
 
+@app.command("import")
+def import_tokens(
+    file: Annotated[Path, typer.Argument(help="JSON list, text with one session token a line, or an export.")],
+    *,
+    passphrase_file: PassphraseOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add many accounts; each has a result of its own, and those that are in the pool are left alone."""
+    with reported_errors():
+        text = _read_credential("", file)
+    document = _json_of(text)
+    content: dict[str, Any] = {"text": text}
+    if isinstance(document, dict) and document.get("format") == _EXPORT_FORMAT:
+        passphrase = _read_passphrase(passphrase_file, confirm=False)
+        content = {"json": {"export": document, "passphrase": passphrase}}
+    elif document is not None:
+        content = {"json": document if isinstance(document, dict) else {"tokens": document}}
+
+    async def command() -> Any:
+        async with open_admin_api(url) as api:
+            return await api.call("POST", "/admin/tokens/import", timeout_seconds=_IMPORT_SECONDS, **content)
+
+    answer = run_command(command())
+    if as_json:
+        print_rows(answer["results"], {}, as_json=True)
+    else:
+        failed = [row for row in answer["results"] if row["status"] == "failed"]
+        if failed:
+            print_rows(failed, {"status": "STATUS", "reason": "REASON", "message": "MESSAGE"}, as_json=False)
+        counts = ", ".join(f"{answer[name]} {title}" for name, title in _IMPORT_COUNTS.items())
+        output().print(counts, markup=False)
+    if answer["failed"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("export")
+def export_tokens(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    *,
+    token_id: Annotated[list[int] | None, typer.Option("--id", help="Only this token; may be repeated.")] = None,
+    passphrase_file: PassphraseOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Write the accounts with their secrets into a file that a passphrase seals (12 characters or more)."""
+    passphrase = _read_passphrase(passphrase_file, confirm=True)
+
+    async def command() -> Any:
+        async with open_admin_api(url) as api:
+            return await api.call("POST", "/admin/tokens/export", json={"passphrase": passphrase, "ids": token_id})
+
+    document = run_command(command())
+    with reported_errors(), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
+        json.dump(document, target)
+    output().print(f"wrote {file}", markup=False)
+
+
 def _change(method: str, path: str, url: str | None) -> None:
     async def command() -> None:
         async with open_admin_api(url) as api:
@@ -129,6 +197,21 @@ def _read_credential(title: str, file: Path | None) -> str:
     if str(file) == "-":
         return typer.get_text_stream("stdin").read().strip()
     return file.read_text(encoding="utf-8").strip()
+
+
+def _read_passphrase(file: Path | None, *, confirm: bool) -> str:
+    if file is None:
+        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
+    with reported_errors():
+        return _read_credential("", file)
+
+
+def _json_of(text: str) -> Any:
+    """The document, or None when it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _token_of(answer: Any) -> dict[str, Any]:

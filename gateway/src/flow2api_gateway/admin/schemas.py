@@ -45,6 +45,13 @@ class TokenUpdateBody(TokenFields):
     """Body of ``PUT /admin/tokens/{id}``; what is left out stays."""
 
 
+class TokenExportBody(_AdminRequest):
+    """Body of ``POST /admin/tokens/export``; without ``ids`` all tokens."""
+
+    passphrase: SecretStr
+    ids: list[Annotated[int, Field(ge=1, lt=2**63)]] | None = None
+
+
 class TokenDisableBody(_AdminRequest):
     """Body of ``POST /admin/tokens/{id}/disable``; may be left out."""
 

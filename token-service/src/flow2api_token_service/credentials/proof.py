@@ -50,7 +50,8 @@ def store_grant(row: TokenRow, grant: AccessGrant, *, vault: Vault, margin: time
     row.email = grant.email or row.email
     row.name = grant.name or row.name
     if grant.rotated_secret is not None:
-        # The fingerprint stays that of the secret as it was given: that is what somebody may give again.
+        # The fingerprint of the secret as it was given stays beside the new one: somebody may give either again.
+        row.rotated_fingerprint = vault.fingerprint(grant.rotated_secret.value, purpose=row.provider)
         row.sealed_secret = vault.seal(grant.rotated_secret.value, purpose=SECRET)
         row.masked_secret = masked(grant.rotated_secret.value)
 
@@ -59,6 +60,7 @@ def store_secret(row: TokenRow, secret: str, *, vault: Vault) -> None:
     """Write a long-lived secret."""
     row.sealed_secret = vault.seal(secret, purpose=SECRET)
     row.secret_fingerprint = vault.fingerprint(secret, purpose=row.provider)
+    row.rotated_fingerprint = None
     row.masked_secret = masked(secret)
 
 

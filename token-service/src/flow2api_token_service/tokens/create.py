@@ -121,8 +121,9 @@ class TokenCreator:
         """Say no before the upstream is asked; the unique constraint says it again in a race."""
         fingerprint = self._vault.fingerprint(new.secret.value, purpose=new.provider)
         async with self._database.transaction(read_only=True) as session:
-            if await TokenRepository(session).find_by_fingerprint(new.provider, fingerprint) is not None:
-                raise Conflict(SECRET_IN_POOL, reason="TOKEN_EXISTS")
+            token_id = await TokenRepository(session).find_by_fingerprint(new.provider, fingerprint)
+        if token_id is not None:
+            raise Conflict(SECRET_IN_POOL, reason="TOKEN_EXISTS", metadata={"token_id": str(token_id)})
 
     def _row(self, new: NewToken, provider: Provider, proof: Proof, now: datetime) -> TokenRow:
         image, video = new.image_concurrency, new.video_concurrency

@@ -21,6 +21,7 @@ class TokenRow(Base):
     __tablename__ = "tokens"
     __table_args__ = (
         UniqueConstraint("provider", "secret_fingerprint"),
+        Index(None, "provider", "rotated_fingerprint"),
         Index(None, "refresh_time"),
         Index(None, "updated_at"),
         Index(None, "state", "state_until"),
@@ -31,6 +32,7 @@ class TokenRow(Base):
     provider: Mapped[str] = mapped_column(String(32))
     sealed_secret: Mapped[str] = mapped_column("st", Text)
     secret_fingerprint: Mapped[str] = mapped_column(String(64))
+    rotated_fingerprint: Mapped[str | None] = mapped_column(String(64))
     masked_secret: Mapped[str] = mapped_column(String(16))
     sealed_bearer: Mapped[str | None] = mapped_column("at", Text)
     bearer_expire_time: Mapped[datetime | None] = mapped_column("at_expires", UtcDateTime)

@@ -63,8 +63,9 @@ class TokenRepository:
         await self._session.flush()
 
     async def find_by_fingerprint(self, provider: str, fingerprint: str) -> int | None:
-        """The id of the token with this secret."""
-        statement = select(TokenRow.id).where(TokenRow.provider == provider, TokenRow.secret_fingerprint == fingerprint)
+        """The id of the token with this secret: the one that was given, or the one that the upstream has made of it."""
+        is_known = or_(TokenRow.secret_fingerprint == fingerprint, TokenRow.rotated_fingerprint == fingerprint)
+        statement = select(TokenRow.id).where(TokenRow.provider == provider, is_known).order_by(TokenRow.id).limit(1)
         return (await self._session.execute(statement)).scalar_one_or_none()
 
     async def page(

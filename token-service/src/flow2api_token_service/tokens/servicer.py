@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any, cast
 
 import grpc
 
+from flow2api_common.logs import get_logger
 from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
 from flow2api_token_service.audit.actor import actor_of
@@ -21,6 +23,9 @@ from flow2api_token_service.leases.release import LeaseReleaser
 from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.tokens import proto_to_token as read_proto
 from flow2api_token_service.tokens.create import TokenCreator
+from flow2api_token_service.tokens.export import TokenExporter
+from flow2api_token_service.tokens.import_to_proto import import_result_to_proto, read_import
+from flow2api_token_service.tokens.import_tokens import TokenImporter
 from flow2api_token_service.tokens.read import TokenReader
 from flow2api_token_service.tokens.token_to_proto import credential_to_proto, event_to_proto, lease_to_proto
 from flow2api_token_service.tokens.update import TokenEditor
@@ -28,6 +33,9 @@ from flow2api_token_service.tokens.update import TokenEditor
 # Kept of the caller's time, so that the answer "nothing came free" still reaches it.
 _ANSWER_RESERVE = timedelta(milliseconds=300)
 _MAX_DETAIL = 500
+_MAX_NAMED = 50
+
+log = get_logger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,6 +49,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         creator: TokenCreator,
         editor: TokenEditor,
         reader: TokenReader,
+        importer: TokenImporter,
+        exporter: TokenExporter,
         history: TokenHistory,
         audit: AuditLog,
         refresher: Refresher,
@@ -53,6 +63,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._creator = creator
         self._editor = editor
         self._reader = reader
+        self._importer = importer
+        self._exporter = exporter
         self._history = history
         self._audit = audit
         self._refresher = refresher
@@ -122,6 +134,31 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             version = (await self._store.read(request.token_id)).version
             await self._refresher.refresh(request.token_id, newer_than=version)
         return pb.RefreshTokenResponse(token=await self._reader.get(request.token_id))
+
+    async def ImportTokens(self, request: pb.ImportTokensRequest, context: Context) -> pb.ImportTokensResponse:
+        """Add many tokens, each with a result."""
+        actor = actor_of(context)
+        async with self._audit.entry(actor, "token.import") as entry:
+            tokens = await read_import(request)
+            entry.detail = f"tokens: {len(tokens)}"
+            results = await self._importer.add_all(tokens, actor=actor)
+            counts = Counter(result.status for result in results)
+            entry.detail = ", ".join(f"{status}: {count}" for status, count in sorted(counts.items()))
+        return pb.ImportTokensResponse(results=[import_result_to_proto(result) for result in results])
+
+    async def ExportTokens(self, request: pb.ExportTokensRequest, context: Context) -> pb.ExportTokensResponse:
+        """Give tokens sealed with a passphrase."""
+        which = ", ".join(str(token_id) for token_id in request.token_ids[:_MAX_NAMED]) or "all"
+        async with self._audit.entry(actor_of(context), "token.export", detail=f"tokens: {which}"):
+            sealed, count = await self._exporter.export(request.token_ids, passphrase=request.passphrase)
+        return pb.ExportTokensResponse(sealed=sealed, token_count=count)
+
+    async def RevealToken(self, request: pb.RevealTokenRequest, context: Context) -> pb.RevealTokenResponse:
+        """Give the secret of a token, in clear."""
+        async with self._audit.entry(actor_of(context), "token.reveal", target=_target(request.token_id)):
+            revealed = await self._store.read(request.token_id)
+        log.warning("token_revealed", token_id=request.token_id, actor=actor_of(context))
+        return pb.RevealTokenResponse(secret=revealed.secret.value, provider=revealed.provider)
 
     async def ListTokenEvents(self, request: pb.ListTokenEventsRequest, context: Context) -> pb.ListTokenEventsResponse:
         """Read what has happened to a token, newest first."""

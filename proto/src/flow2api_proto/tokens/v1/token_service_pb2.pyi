@@ -11,6 +11,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ImportStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImportStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImportStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMPORT_STATUS_UNSPECIFIED: _ImportStatus.ValueType  # 0
+    """Never answered."""
+    IMPORT_STATUS_ADDED: _ImportStatus.ValueType  # 1
+    """It is in the pool now."""
+    IMPORT_STATUS_EXISTS: _ImportStatus.ValueType  # 2
+    """It was in the pool already, or earlier in the same import."""
+    IMPORT_STATUS_FAILED: _ImportStatus.ValueType  # 3
+    """It was not added; see `reason`."""
+
+class ImportStatus(_ImportStatus, metaclass=_ImportStatusEnumTypeWrapper):
+    """What became of one token of an import."""
+
+IMPORT_STATUS_UNSPECIFIED: ImportStatus.ValueType  # 0
+"""Never answered."""
+IMPORT_STATUS_ADDED: ImportStatus.ValueType  # 1
+"""It is in the pool now."""
+IMPORT_STATUS_EXISTS: ImportStatus.ValueType  # 2
+"""It was in the pool already, or earlier in the same import."""
+IMPORT_STATUS_FAILED: ImportStatus.ValueType  # 3
+"""It was not added; see `reason`."""
+Global___ImportStatus: _TypeAlias = ImportStatus  # noqa: Y015
 
 @_typing.final
 class CreateTokenRequest(_message.Message):
@@ -467,6 +496,198 @@ class RefreshTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshTokenResponse: _TypeAlias = RefreshTokenResponse  # noqa: Y015
+
+@_typing.final
+class ImportTokensRequest(_message.Message):
+    """Request of ImportTokens. Either `tokens` or `sealed`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    PASSPHRASE_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.str
+    """An answer of ExportTokens."""
+    passphrase: _builtins.str
+    """Opens `sealed`."""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTokenRequest]:
+        """Tokens to add, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _abc.Iterable[Global___CreateTokenRequest] | None = ...,
+        sealed: _builtins.str = ...,
+        passphrase: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passphrase", b"passphrase", "sealed", b"sealed", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportTokensRequest: _TypeAlias = ImportTokensRequest  # noqa: Y015
+
+@_typing.final
+class ImportTokensResponse(_message.Message):
+    """Response of ImportTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportResult]:
+        """One per token, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ImportResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportTokensResponse: _TypeAlias = ImportTokensResponse  # noqa: Y015
+
+@_typing.final
+class ImportResult(_message.Message):
+    """What became of one token of an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    status: Global___ImportStatus.ValueType
+    """What became of it."""
+    token_id: _builtins.int
+    """The token that was added, or that has this secret already; 0 when there is none."""
+    reason: _builtins.str
+    """Why it was not added, as in ErrorInfo; empty when it was."""
+    message: _builtins.str
+    """The same for people."""
+    def __init__(
+        self,
+        *,
+        status: Global___ImportStatus.ValueType = ...,
+        token_id: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "status", b"status", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportResult: _TypeAlias = ImportResult  # noqa: Y015
+
+@_typing.final
+class ExportTokensRequest(_message.Message):
+    """Request of ExportTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSPHRASE_FIELD_NUMBER: _builtins.int
+    TOKEN_IDS_FIELD_NUMBER: _builtins.int
+    passphrase: _builtins.str
+    """Seals the answer; at least 12 characters."""
+    @_builtins.property
+    def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which tokens; empty for all."""
+
+    def __init__(
+        self,
+        *,
+        passphrase: _builtins.str = ...,
+        token_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passphrase", b"passphrase", "token_ids", b"token_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportTokensRequest: _TypeAlias = ExportTokensRequest  # noqa: Y015
+
+@_typing.final
+class ExportTokensResponse(_message.Message):
+    """Response of ExportTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEALED_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.str
+    """The sealed tokens: a JSON document."""
+    token_count: _builtins.int
+    """How many there are."""
+    def __init__(
+        self,
+        *,
+        sealed: _builtins.str = ...,
+        token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sealed", b"sealed", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportTokensResponse: _TypeAlias = ExportTokensResponse  # noqa: Y015
+
+@_typing.final
+class RevealTokenRequest(_message.Message):
+    """Request of RevealToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.int
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealTokenRequest: _TypeAlias = RevealTokenRequest  # noqa: Y015
+
+@_typing.final
+class RevealTokenResponse(_message.Message):
+    """Response of RevealToken. Holds a secret: never log it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """The long-lived secret as it is now."""
+    provider: _builtins.str
+    """Upstream family of the token."""
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealTokenResponse: _TypeAlias = RevealTokenResponse  # noqa: Y015
 
 @_typing.final
 class ListTokenEventsRequest(_message.Message):

@@ -81,6 +81,21 @@ class TokenServiceStub:
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.SerializeToString,
                 response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.FromString,
                 _registered_method=True)
+        self.ImportTokens = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/ImportTokens',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensResponse.FromString,
+                _registered_method=True)
+        self.ExportTokens = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/ExportTokens',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensResponse.FromString,
+                _registered_method=True)
+        self.RevealToken = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/RevealToken',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenResponse.FromString,
+                _registered_method=True)
         self.ListTokenEvents = channel.unary_unary(
                 '/flow2api.tokens.v1.TokenService/ListTokenEvents',
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ListTokenEventsRequest.SerializeToString,
@@ -184,6 +199,29 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportTokens(self, request, context):
+        """Adds many tokens, each like CreateToken and each with a result of its own; those that are in the pool are found without
+        asking the upstream. Safe to repeat. INVALID_ARGUMENT: the passphrase does not open the export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTokens(self, request, context):
+        """Gives tokens with their secrets, sealed with a passphrase (docs/pool.md, "Export"). Written into the audit log first.
+        INVALID_ARGUMENT: the passphrase is too short. NOT_FOUND: one of the tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevealToken(self, request, context):
+        """Gives the long-lived secret of one token, in clear. Written into the audit log first. NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTokenEvents(self, request, context):
         """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting.
         """
@@ -273,6 +311,21 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.RefreshToken,
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.FromString,
                     response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.SerializeToString,
+            ),
+            'ImportTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportTokens,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensResponse.SerializeToString,
+            ),
+            'ExportTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportTokens,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensResponse.SerializeToString,
+            ),
+            'RevealToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealToken,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenResponse.SerializeToString,
             ),
             'ListTokenEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTokenEvents,
@@ -528,6 +581,87 @@ class TokenService:
             '/flow2api.tokens.v1.TokenService/RefreshToken',
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenRequest.SerializeToString,
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RefreshTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/ImportTokens',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ImportTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/ExportTokens',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ExportTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/RevealToken',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.RevealTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

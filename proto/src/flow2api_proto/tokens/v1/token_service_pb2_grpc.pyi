@@ -64,6 +64,16 @@ class TokenServiceStub:
     """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
     DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
     """
+    ImportTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ImportTokensRequest, _token_service_pb2.ImportTokensResponse]
+    """Adds many tokens, each like CreateToken and each with a result of its own; those that are in the pool are found without
+    asking the upstream. Safe to repeat. INVALID_ARGUMENT: the passphrase does not open the export.
+    """
+    ExportTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ExportTokensRequest, _token_service_pb2.ExportTokensResponse]
+    """Gives tokens with their secrets, sealed with a passphrase (docs/pool.md, "Export"). Written into the audit log first.
+    INVALID_ARGUMENT: the passphrase is too short. NOT_FOUND: one of the tokens.
+    """
+    RevealToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RevealTokenRequest, _token_service_pb2.RevealTokenResponse]
+    """Gives the long-lived secret of one token, in clear. Written into the audit log first. NOT_FOUND."""
     ListTokenEvents: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokenEventsRequest, _token_service_pb2.ListTokenEventsResponse]
     """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting."""
     GetPoolStats: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetPoolStatsRequest, _token_service_pb2.GetPoolStatsResponse]
@@ -120,6 +130,16 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
     DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
     """
+    ImportTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ImportTokensRequest, _token_service_pb2.ImportTokensResponse]  # type: ignore[assignment]
+    """Adds many tokens, each like CreateToken and each with a result of its own; those that are in the pool are found without
+    asking the upstream. Safe to repeat. INVALID_ARGUMENT: the passphrase does not open the export.
+    """
+    ExportTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ExportTokensRequest, _token_service_pb2.ExportTokensResponse]  # type: ignore[assignment]
+    """Gives tokens with their secrets, sealed with a passphrase (docs/pool.md, "Export"). Written into the audit log first.
+    INVALID_ARGUMENT: the passphrase is too short. NOT_FOUND: one of the tokens.
+    """
+    RevealToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RevealTokenRequest, _token_service_pb2.RevealTokenResponse]  # type: ignore[assignment]
+    """Gives the long-lived secret of one token, in clear. Written into the audit log first. NOT_FOUND."""
     ListTokenEvents: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokenEventsRequest, _token_service_pb2.ListTokenEventsResponse]  # type: ignore[assignment]
     """Lists what has happened to the health of a token, newest first; also of one that was removed. Kept by setting."""
     GetPoolStats: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetPoolStatsRequest, _token_service_pb2.GetPoolStatsResponse]  # type: ignore[assignment]
@@ -221,6 +241,34 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Buys a new access token now and reads credits and tier. FAILED_PRECONDITION: the session is dead (the token is now
         DISABLED). UNAVAILABLE: the upstream could not be asked; the token is unchanged.
         """
+
+    @_abc_1.abstractmethod
+    def ImportTokens(
+        self,
+        request: _token_service_pb2.ImportTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.ImportTokensResponse, _abc.Awaitable[_token_service_pb2.ImportTokensResponse]]:
+        """Adds many tokens, each like CreateToken and each with a result of its own; those that are in the pool are found without
+        asking the upstream. Safe to repeat. INVALID_ARGUMENT: the passphrase does not open the export.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportTokens(
+        self,
+        request: _token_service_pb2.ExportTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.ExportTokensResponse, _abc.Awaitable[_token_service_pb2.ExportTokensResponse]]:
+        """Gives tokens with their secrets, sealed with a passphrase (docs/pool.md, "Export"). Written into the audit log first.
+        INVALID_ARGUMENT: the passphrase is too short. NOT_FOUND: one of the tokens.
+        """
+
+    @_abc_1.abstractmethod
+    def RevealToken(
+        self,
+        request: _token_service_pb2.RevealTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.RevealTokenResponse, _abc.Awaitable[_token_service_pb2.RevealTokenResponse]]:
+        """Gives the long-lived secret of one token, in clear. Written into the audit log first. NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListTokenEvents(

@@ -10,8 +10,10 @@ from typing import Any
 import av
 import pytest
 
-from flow2api_common.errors import NotFound
+from flow2api_common.errors import DependencyUnavailable, NotFound
+from flow2api_common.media_store import MediaStore
 from flow2api_poller_service.clip_store import media_id_of
+from flow2api_poller_service.group_look import GroupLooks
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
@@ -145,6 +147,67 @@ async def test_a_clip_that_is_too_large_is_not_stored(road: Any, start_poller: A
     message = await road.submit()
     async with start_poller(video_max_bytes=2048):
         assert (await road.end_of(message.video_id)).failed.code == "media_not_stored"
+
+
+async def test_a_media_store_that_is_away_is_waited_for(
+    road: Any, start_poller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[str] = []
+
+    async def fail(self: MediaStore, key: str, *args: Any, **kwargs: Any) -> int:
+        failures.append(key)
+        raise DependencyUnavailable("the media store is away")
+
+    message = await road.submit()
+    with monkeypatch.context() as patched:
+        patched.setattr(MediaStore, "put_stream", fail)
+        async with start_poller(poller_store_patience=timedelta(0)):
+            await eventually(lambda: len(failures) >= 4)
+            assert await road.kinds(message.video_id) == ["storing"]
+    async with start_poller():
+        assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
+
+
+@pytest.mark.parametrize("error", [DependencyUnavailable("the media store is away"), ValueError("a mistake")])
+async def test_an_account_is_not_blamed_for_what_we_cannot_store(
+    road: Any, poller: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(self: MediaStore, *args: Any, **kwargs: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(MediaStore, "put_stream", fail)
+    message = await road.submit(deadline=timedelta(seconds=1))
+    assert (await road.end_of(message.video_id)).failed.code == "media_not_stored"
+    await eventually(lambda: _is_free(road))
+    stats = (await road.token()).stats
+    assert (stats.success_count, stats.error_count) == (1, 0)
+
+
+async def test_an_answer_that_we_cannot_read_spoils_no_other_operation(
+    road: Any, start_poller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = await road.submit("waves", deadline=timedelta(seconds=3))
+    whole = await road.submit("hills")
+    ask = GroupLooks._ask
+
+    async def stumble(self: GroupLooks, provider: Any, token_id: int, operations: Any) -> Any:
+        if spoiled.operation_handle in operations:
+            raise ValueError("a mistake")
+        return await ask(self, provider, token_id, operations)
+
+    monkeypatch.setattr(GroupLooks, "_ask", stumble)
+    async with start_poller():
+        assert (await road.end_of(whole.video_id)).WhichOneof("event") == "stored"
+        assert (await road.end_of(spoiled.video_id)).failed.code == "expired"
+        await eventually(lambda: _is_empty(road))
+
+
+async def test_an_operation_of_a_provider_that_is_gone_expires(road: Any, poller: None) -> None:
+    message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=-1))
+    message.provider, message.video_id = "gone", "video_gone"
+    await road.nats.publish("video.poll.gone", message, msg_id=message.video_id)
+    assert (await road.end_of("video_gone")).failed.code == "expired"
+    await eventually(lambda: _is_empty(road))
 
 
 async def test_a_deleted_token_ends_its_jobs(road: Any, start_poller: Any) -> None:

@@ -17,7 +17,16 @@ from flow2api_poller_service.mp4 import NotAClip
 from flow2api_poller_service.pool import TokenPool
 from flow2api_poller_service.reports import Reports
 from flow2api_poller_service.settings import FollowSettings
-from flow2api_poller_service.verdicts import End, Ready, Verdict, Wait, account_removed, not_stored
+from flow2api_poller_service.verdicts import (
+    End,
+    Ready,
+    Verdict,
+    Wait,
+    account_removed,
+    expired,
+    not_stored,
+    not_stored_by_us,
+)
 from flow2api_upstream.port import MediaHandle, Provider, UpstreamFailure
 from flow2api_upstream.port_to_tokens import success
 
@@ -78,7 +87,7 @@ class Following:
         try:
             stored = await self._clips.store(provider, look, media)
         except InvalidArgument as error:
-            await self.end(look, not_stored(error.message))
+            await self.end(look, not_stored_by_us(error.message))
         except NotFound:
             await self.end(look, account_removed())
         except UpstreamFailure as failure:
@@ -87,14 +96,21 @@ class Following:
         except NotAClip as error:
             log.warning("clip_not_whole", video_id=look.message.video_id, error=str(error))
             await self._store_later(look, str(error))
-        except Flow2APIError as error:
-            log.warning("clip_not_stored", video_id=look.message.video_id, reason=error.reason)
-            await self._store_later(look, "The media store or the account was not to be reached.")
+        except Exception as error:
+            log.warning("clip_not_stored", video_id=look.message.video_id, exc_info=_unexpected(error))
+            await self._store_when_we_can(look)
         else:
             await self._reports.stored(look, stored)
             log.info("video_stored", video_id=look.message.video_id, size_bytes=stored.size_bytes)
             await self._pool.release(look.message.lease, success())
             await look.delivery.ack()
+
+    async def wait_for_provider(self, look: Look, delay: timedelta) -> None:
+        """Leave an operation that this poller cannot ask about to a newer one, until its deadline."""
+        if self._clock() >= look.deadline_time:
+            await self.end(look, expired())
+        else:
+            await look.delivery.nak(delay)
 
     async def end(self, look: Look, end: End) -> None:
         """Report a bad end, give the lease back, settle the message."""
@@ -137,3 +153,15 @@ class Following:
             await self.end(look, not_stored(message))
         else:
             await look.delivery.nak(retry)
+
+    async def _store_when_we_can(self, look: Look) -> None:
+        # As long as the job lives: the clip is paid for, and it is we who cannot take it.
+        if self._clock() < look.deadline_time + self._settings.poller_store_patience:
+            await look.delivery.nak(self._settings.poller_store_retry)
+        else:
+            await self.end(look, not_stored_by_us("The media store or the account was not to be reached."))
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """What deserves a traceback; that a peer is away is no mistake of ours."""
+    return None if isinstance(error, Flow2APIError) else error

@@ -14,7 +14,14 @@ from flow2api_poller_service.look import Look
 from flow2api_poller_service.pool import TokenPool
 from flow2api_poller_service.schedule import next_delay, slowed_delay
 from flow2api_poller_service.verdicts import Verdict, account_removed, judge, unanswered
-from flow2api_upstream.port import FailureClass, OperationHandle, OperationStatus, Provider, UpstreamFailure
+from flow2api_upstream.port import (
+    FailureClass,
+    OperationHandle,
+    OperationState,
+    OperationStatus,
+    Provider,
+    UpstreamFailure,
+)
 
 log = get_logger(__name__)
 
@@ -50,18 +57,27 @@ class GroupLooks:
             log.warning("status_not_asked", token_id=token_id, operation_count=len(looks), reason=error.reason)
             is_short = isinstance(error, DependencyUnavailable)
             return self._unanswered(token_id, looks, error.retry_after if is_short else None)
+        except Exception:
+            # A mistake of ours: whichever operation it is about, the others are looked at, and itself can expire.
+            log.exception("status_look_failed", token_id=token_id, operation_count=len(looks))
+            if len(looks) > 1:
+                return [verdict for look in looks for verdict in await self.look(provider, [look])]
+            return self._unanswered(token_id, looks, None)
         self._failures.pop(token_id, None)
+        return self._judged(looks, statuses)
+
+    def _judged(self, looks: Sequence[Look], statuses: Mapping[OperationHandle, OperationStatus]) -> list[Verdict]:
         now = self._clock()
         return [
             judge(
                 look,
-                statuses[look.operation],
+                statuses.get(look.operation) or OperationStatus(look.operation, OperationState.MISSING),
                 now=now,
                 delay=next_delay(
                     now=now,
                     submit_time=look.submit_time,
                     usual=look.usual,
-                    token_id=token_id,
+                    token_id=look.token_id,
                     fixed=self._fixed_delay,
                 ),
             )

@@ -12,7 +12,7 @@ from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import to_service_error
 from flow2api_upstream.port import FailureClass, MediaHandle, OperationState, OperationStatus, UpstreamFailure
-from flow2api_upstream.port_to_tokens import outcome_of
+from flow2api_upstream.port_to_tokens import outcome_of, success
 
 MISSING_LIMIT: Final = 3
 """Source: docs/upstream/flow.md, section 9: missing from one answer is no failure, three times in a row is."""
@@ -100,10 +100,19 @@ def account_removed() -> End:
 
 
 def not_stored(message: str) -> End:
-    """The clip was made and charged, but could not be fetched."""
-    failed = video_events_pb2.VideoFailed(
+    """The clip was made and charged, but the upstream did not give it out."""
+    outcome = token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="not_stored")
+    return End(_not_stored(message), outcome)
+
+
+def not_stored_by_us(message: str) -> End:
+    """The clip was made and charged, but we could not take it. Its account has done what it should."""
+    return End(_not_stored(message), success())
+
+
+def _not_stored(message: str) -> video_events_pb2.VideoFailed:
+    return video_events_pb2.VideoFailed(
         kind=video_events_pb2.VIDEO_FAILURE_KIND_FAILED,
         code="media_not_stored",
         message=f"The video was made but could not be fetched. {message}",
     )
-    return End(failed, token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="not_stored"))

@@ -102,7 +102,7 @@ class PollWorker:
         log.error("provider_unknown", provider=name)
         async with self._holding([look.delivery for look in looks]):
             for look in looks:
-                await look.delivery.nak(_UNKNOWN_PROVIDER_DELAY)
+                await self._following.wait_for_provider(look, _UNKNOWN_PROVIDER_DELAY)
         return None
 
     async def _check(self, group: asyncio.TaskGroup, provider: Provider, looks: Sequence[Look]) -> None:

@@ -40,6 +40,7 @@ from flow2api_token_service.leases.rebuild import IndexBuilder
 from flow2api_token_service.leases.redis_lock import RedisLocks
 from flow2api_token_service.leases.release import LeaseReleaser
 from flow2api_token_service.leases.renew import LeaseRenewer
+from flow2api_token_service.leases.waiting_line import WaitingLine
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.pool_upkeep import PoolUpkeep
 from flow2api_token_service.redis_client import open_redis, redis_errors
@@ -182,8 +183,15 @@ async def _build(
     credentials = CredentialProvider(store=store, refresher=refresher, clock=clock)
     prover = TokenProver()
 
-    builder = IndexBuilder(index=index, locks=locks, put_tokens=changes.put_all, put_key_limits=api_keys.put_limits)
-    queue = LeaseQueue(index=index, builder=builder, redis=redis, tasks=tasks)
+    builder = IndexBuilder(
+        index=index,
+        locks=locks,
+        put_tokens=changes.put_all,
+        put_key_limits=api_keys.put_limits,
+        strategy=settings.lease_strategy,
+    )
+    line = WaitingLine(redis)
+    queue = LeaseQueue(index=index, line=line, builder=builder, tasks=tasks, settings=settings)
     effects = HealthEffects(changes=changes)
     history, audit = TokenHistory(database=database), AuditLog(database=database, clock=clock)
     creator = TokenCreator(

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from flow2api_common.clock import Clock
 from flow2api_token_service.access.api_keys import ApiKeys
-from flow2api_token_service.leases.pool_index import IndexMissing, PoolIndex
+from flow2api_token_service.leases.lua_values import IndexMissing
+from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.rebuild import IndexBuilder
 from flow2api_token_service.tokens.changes import TokenChanges
 

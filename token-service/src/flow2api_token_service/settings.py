@@ -15,6 +15,7 @@ from flow2api_common.settings import (
     ServiceAuthSettings,
     TokenClientSettings,
 )
+from flow2api_token_service.leases.records import Strategy
 from flow2api_upstream.settings import UpstreamSettings
 
 MIN_PASSWORD_LENGTH = 8
@@ -64,6 +65,8 @@ class PoolSettings(BaseServiceSettings):
     """Images at the same time on a token that is added without a limit of its own."""
     default_video_concurrency: Concurrency = -1
     """Videos at the same time on a token that is added without a limit of its own."""
+    lease_strategy: Strategy = Strategy.LEAST_LOADED
+    """Which token is chosen: `least_loaded`, `round_robin` or `random`. The same for all replicas."""
     refresh_margin: Duration = timedelta(hours=1)
     """Access tokens are renewed in the background when less than this is left."""
     refresh_interval: Duration = timedelta(seconds=30)
@@ -91,6 +94,15 @@ class RetentionSettings(BaseServiceSettings):
     """How often old entries are deleted."""
 
 
+class QueueSettings(BaseServiceSettings):
+    """How many callers may wait for a lease, over all replicas; more are refused at once."""
+
+    queue_limit: int = Field(default=1000, ge=1)
+    """Callers that wait for a lease at the same time."""
+    queue_limit_per_key: int = Field(default=500, ge=1)
+    """Callers of one API key that wait for a lease at the same time."""
+
+
 class AccessSettings(BaseServiceSettings):
     """API keys and administrators; the first of each may come from the settings."""
 
@@ -113,6 +125,7 @@ class TokenServiceSettings(
     RedisSettings,
     PoolSettings,
     RetentionSettings,
+    QueueSettings,
     AccessSettings,
     UpstreamSettings,
 ):

@@ -1,8 +1,10 @@
-"""A pool index on the real Redis of the test."""
+"""A pool index, and replicas that lease from it, on the real Redis of the test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +13,16 @@ from redis.asyncio import Redis
 
 from flow2api_common.ids import new_id
 from flow2api_common.settings import load_settings
+from flow2api_testing.waiting import eventually
+from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.leases.queue import LeaseQueue
+from flow2api_token_service.leases.rebuild import IndexBuilder
 from flow2api_token_service.leases.records import Candidate, IndexState, LeaseKind, LeaseRequest, PoolEntry
-from flow2api_token_service.redis_client import open_redis
-from flow2api_token_service.settings import RedisSettings
+from flow2api_token_service.leases.redis_lock import RedisLocks
+from flow2api_token_service.leases.waiting_line import WaitingLine
+from flow2api_token_service.redis_client import KEY_PREFIX, open_redis
+from flow2api_token_service.settings import QueueSettings, RedisSettings
 
 
 @pytest.fixture
@@ -65,3 +73,79 @@ def wish() -> Callable[..., LeaseRequest]:
         return LeaseRequest(**{**fields, **changes})
 
     return build
+
+
+@dataclass
+class Replica:
+    """The leasing half of a token service: everything but gRPC and SQL."""
+
+    redis: Redis
+    index: PoolIndex
+    queue: LeaseQueue
+    tasks: OwnedTasks
+    serving: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """End as the service does: those who wait are sent away, and what they held is given back."""
+        self.queue.stop_waiting()
+        await self.serving
+        await self.tasks.aclose(timedelta(seconds=5))
+        await self.redis.aclose()
+
+    async def kill(self) -> None:
+        """End as a killed process does: Redis hears nothing any more."""
+        self.serving.cancel()
+        await asyncio.gather(self.serving, return_exceptions=True)
+        self.queue.give_back = lambda request: None
+        self.queue.stop_waiting()
+        await self.tasks.aclose(timedelta(seconds=5))
+        await self.redis.aclose()
+
+
+StartReplica = Callable[..., Replica]
+
+
+@pytest.fixture
+async def start_replica(redis_url: str) -> AsyncIterator[StartReplica]:
+    """Starts replicas over the test's Redis, with the tokens that a flushed index is built from."""
+    started: list[Replica] = []
+
+    def start(*entries: PoolEntry, **settings: Any) -> Replica:
+        redis = open_redis(load_settings(RedisSettings, redis_url=redis_url))
+        index, tasks = PoolIndex(redis), OwnedTasks()
+
+        async def put_tokens() -> None:
+            await index.put(entries)
+
+        async def put_nothing() -> None:
+            return None
+
+        builder = IndexBuilder(index=index, locks=RedisLocks(redis), put_tokens=put_tokens, put_key_limits=put_nothing)
+        queue = LeaseQueue(
+            index=index,
+            line=WaitingLine(redis),
+            builder=builder,
+            tasks=tasks,
+            settings=load_settings(QueueSettings, **settings),
+        )
+        replica = Replica(redis, index, queue, tasks, asyncio.create_task(queue.serve()))
+        started.append(replica)
+        return replica
+
+    yield start
+    for replica in started:
+        if not replica.serving.done():
+            await replica.stop()
+
+
+@pytest.fixture
+def waiting(redis: Redis) -> Callable[[int], Awaitable[None]]:
+    """Returns when as many wait in Redis."""
+
+    async def until(count: int) -> None:
+        async def as_many() -> bool:
+            return await redis.hlen(f"{KEY_PREFIX}:wait:tickets") == count
+
+        await eventually(as_many)
+
+    return until

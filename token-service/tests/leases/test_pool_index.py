@@ -10,7 +10,8 @@ import pytest
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.settings import load_settings
 from flow2api_testing.waiting import eventually
-from flow2api_token_service.leases.pool_index import IndexMissing, PoolIndex
+from flow2api_token_service.leases.lua_values import IndexMissing
+from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.records import (
     Candidate,
     IndexState,

@@ -68,9 +68,9 @@ class LeaseAcquirer:
                 # It was deleted while Redis was away.
                 await self._changes.republish(token_id)
             except BaseException:
-                self._queue.give_back(answer.lease.lease_id, attempt=attempt.lease_id)
+                self._queue.give_back(attempt)
                 raise
-            self._queue.give_back(answer.lease.lease_id, attempt=attempt.lease_id)
+            self._queue.give_back(attempt)
             request = replace(request, excluded_token_ids=(*request.excluded_token_ids, token_id))
 
 
@@ -80,4 +80,7 @@ def _refused(refusal: Refusal) -> Flow2APIError:
     if refusal.reason is RefusalReason.KEY_BUSY:
         message = "This API key has as many generations in flight as it may."
         return CapacityError(message, reason="KEY_CONCURRENCY", retry_after=refusal.retry_after)
+    if refusal.reason is RefusalReason.QUEUE_FULL:
+        message = "Too many generations wait for a token already."
+        return CapacityError(message, reason="QUEUE_FULL", retry_after=refusal.retry_after)
     return CapacityError("No token is free at the moment.", retry_after=refusal.retry_after)

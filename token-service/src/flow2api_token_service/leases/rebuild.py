@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
-from flow2api_token_service.leases.pool_index import IndexMissing, PoolIndex
+from flow2api_token_service.leases.lua_values import IndexMissing
+from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.leases.records import Strategy
 from flow2api_token_service.leases.redis_lock import RedisLocks
 
 log = get_logger(__name__)
@@ -29,11 +31,13 @@ class IndexBuilder:
         locks: RedisLocks,
         put_tokens: Callable[[], Awaitable[None]],
         put_key_limits: Callable[[], Awaitable[None]],
+        strategy: Strategy = Strategy.LEAST_LOADED,
     ) -> None:
         self._index = index
         self._locks = locks
         self._put_tokens = put_tokens
         self._put_key_limits = put_key_limits
+        self._strategy = strategy
         self._building = asyncio.Lock()
 
     async def ensure_built(self) -> None:
@@ -48,6 +52,7 @@ class IndexBuilder:
 
     async def build(self) -> None:
         """Write everything from SQL over what Redis has. Leases in flight are left alone."""
+        await self._index.put_strategy(self._strategy)
         await self._put_key_limits()
         await self._put_tokens()
         await self._index.mark_built(new_id())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 
 class LeaseKind(StrEnum):
@@ -77,6 +78,8 @@ class RefusalReason(StrEnum):
     """The API key has as many generations in flight as it may."""
     NEVER = "never"
     """No token of the pool could serve this, waiting or not."""
+    QUEUE_FULL = "queue_full"
+    """As many wait already as may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,56 @@ class Refusal:
 
     reason: RefusalReason
     retry_after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """Where and how long somebody would wait, and how many may: in all, and of one API key."""
+
+    replica: str
+    wait: timedelta
+    limit: int
+    limit_per_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """There is no lease now; it will be offered to the replica. ``refusal`` is for when none comes in time."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A lease for somebody who waits under ``ticket``; it lapses within seconds unless it is accepted."""
+
+    ticket: str
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a replica learns about its waiters, by their tickets.
+
+    ``unknown`` are not in the queue (any more), ``hopeless`` have left it because no token could serve them any more;
+    ``next_event`` is how long nothing can come free by itself, None when that is not known.
+    """
+
+    offers: tuple[Offer, ...]
+    unknown: frozenset[str]
+    hopeless: frozenset[str]
+    next_event: timedelta | None
+
+
+class Strategy(StrEnum):
+    """Which of the tokens that could serve is chosen."""
+
+    LEAST_LOADED = "least_loaded"
+    """The one with the smallest share of its limit taken; the longest unused among equals."""
+    ROUND_ROBIN = "round_robin"
+    """The longest unused."""
+    RANDOM = "random"
+    """Any, each as likely."""
 
 
 class IndexState(StrEnum):

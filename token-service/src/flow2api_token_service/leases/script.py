@@ -12,14 +12,14 @@ from redis.asyncio import Redis
 from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
 
 _PACKAGE = "flow2api_token_service.leases.scripts"
-_PRELUDE = "_pool"
+_SHARED = ("_pool", "_choose", "_queue")
 
 
 class PoolScript:
     """A script by its file name, run atomically in Redis; it is loaded when Redis does not know it (any more)."""
 
     def __init__(self, redis: Redis, name: str) -> None:
-        self._script = redis.register_script(_read(_PRELUDE) + _read(name))
+        self._script = redis.register_script("".join(map(_read, (*_SHARED, name))))
 
     async def __call__(self, **args: Any) -> Any:
         """Run it with ``args``; gives what the script answers. Raises DependencyUnavailable."""

@@ -1,4 +1,4 @@
--- Shared by every script of the pool: it is put in front of each of them.
+-- Shared by every script of the pool: it is put in front of each of them. _choose.lua and _queue.lua follow it where needed.
 --
 -- KEYS[1]  the prefix of all keys; it holds a hash tag, so that a cluster keeps them in one slot
 -- ARGV[1]  the arguments as a JSON object
@@ -17,11 +17,12 @@
 --   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
 --   P:keylimits              hash: API key id -> generations in flight allowed
 --   P:deadlines:K            sorted set of all lease ids by deadline
---   P:lease:<lease id>       hash: token kind key model request candidate attempt
+--   P:lease:<lease id>       hash: token kind key model request candidate attempt offered ('1' until accepted)
 --   P:request:<request id>   lease id, while the lease lives
 --   P:done:<lease id>        who released it; kept for an hour, so that an outcome counts once
 --   P:stats:<id>             hash of counters that are not yet in SQL;  P:stats:dirty  set of those token ids
---   P:waiting                set while a replica has waiters;  P:freed  channel that wakes them
+--   P:strategy               least_loaded (also when it is missing) | round_robin | random
+--   P:wait:…                 those who wait for a lease: _queue.lua
 
 local P = KEYS[1]
 local args = cjson.decode(ARGV[1])
@@ -84,7 +85,21 @@ local function may_wake(token)
   return token.state ~= 'off'
 end
 
+local strategy_name = nil
+
+local function strategy()
+  strategy_name = strategy_name or redis.call('GET', P .. ':strategy') or 'least_loaded'
+  return strategy_name
+end
+
+-- The place among the free tokens: the first is chosen, except at random.
 local function score(token, kind, live)
+  if strategy() == 'round_robin' then
+    return token.used
+  end
+  if strategy() == 'random' then
+    return 0
+  end
   local limit = token.limits[kind]
   local load
   if limit > 0 then
@@ -107,12 +122,6 @@ local function place(token, kind)
     end
   end
   redis.call('ZREM', key, token.id)
-end
-
-local function announce_room()
-  if redis.call('EXISTS', P .. ':waiting') == 1 then
-    redis.call('PUBLISH', P .. ':freed', '1')
-  end
 end
 
 -- Forgets a live lease and gives its room back.
@@ -166,6 +175,22 @@ local function wake_tokens()
     end
   end
   return #due
+end
+
+-- Moves the deadline of a live lease.
+local function extend_lease(lease_id, token_id, kind, duration_ms)
+  local deadline = now + duration_ms
+  redis.call('ZADD', live_key(token_id, kind), deadline, lease_id)
+  redis.call('ZADD', P .. ':deadlines:' .. kind, deadline, lease_id)
+  redis.call('HDEL', P .. ':lease:' .. lease_id, 'offered')
+  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'key', 'request')
+  if row[1] and row[1] ~= '' then
+    redis.call('ZADD', P .. ':keylive:' .. row[1], deadline, lease_id)
+  end
+  if row[2] and row[2] ~= '' then
+    redis.call('SET', P .. ':request:' .. row[2], lease_id, 'PX', duration_ms)
+  end
+  return deadline
 end
 
 -- Writes a lease down as live.

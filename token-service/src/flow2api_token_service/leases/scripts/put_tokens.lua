@@ -56,5 +56,5 @@ end
 for _, new in ipairs(args.tokens) do
   put(new)
 end
-announce_room()
+serve_waiters()
 return cjson.encode({})

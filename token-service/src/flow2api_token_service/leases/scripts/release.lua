@@ -10,7 +10,7 @@ local deadline = redis.call('ZSCORE', P .. ':deadlines:' .. args.kind, args.leas
 local was_live = deadline and tonumber(deadline) > now or false
 if deadline then
   end_lease(args.lease_id)
-  announce_room()
+  serve_waiters()
 end
 
 local token = load_token(args.token)

@@ -5,22 +5,10 @@
 
 local deadline = now + args.duration_ms
 
-local function move(lease)
-  redis.call('ZADD', live_key(lease.token, lease.kind), deadline, lease.id)
-  redis.call('ZADD', P .. ':deadlines:' .. lease.kind, deadline, lease.id)
-  local row = redis.call('HMGET', P .. ':lease:' .. lease.id, 'key', 'request')
-  if row[1] and row[1] ~= '' then
-    redis.call('ZADD', P .. ':keylive:' .. row[1], deadline, lease.id)
-  end
-  if row[2] and row[2] ~= '' then
-    redis.call('SET', P .. ':request:' .. row[2], lease.id, 'PX', args.duration_ms)
-  end
-end
-
 local function renew(lease)
   local held_until = redis.call('ZSCORE', live_key(lease.token, lease.kind), lease.id)
   if held_until and tonumber(held_until) > now then
-    move(lease)
+    extend_lease(lease.id, lease.token, lease.kind, args.duration_ms)
     return true
   end
   if held_until then
@@ -52,4 +40,5 @@ local renewed = {}
 for index, lease in ipairs(args.leases) do
   renewed[index] = renew(lease)
 end
+serve_waiters()
 return cjson.encode({status = 'ok', deadline_ms = deadline, renewed = renewed})

@@ -7,6 +7,6 @@ if not built() then
 end
 local freed = expire_leases() + wake_tokens()
 if freed > 0 then
-  announce_room()
+  serve_waiters()
 end
 return cjson.encode({status = 'ok', freed = freed})

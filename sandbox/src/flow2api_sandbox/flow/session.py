@@ -57,4 +57,6 @@ def _unusable_session(account: Account) -> Response | None:
 
 
 def _user(account: Account) -> dict[str, str]:
-    return {"name": account.name, "email": account.email, "image": "https://lh3.googleusercontent.com/a/x"}
+    # Not the account's name here, which is its first session token: no upstream tells that.
+    display_name = account.email.partition("@")[0]
+    return {"name": display_name, "email": account.email, "image": "https://lh3.googleusercontent.com/a/x"}

@@ -160,6 +160,15 @@ class TestLogin:
             await login(access)
         await login(access, address="10.9.9.9")
 
+    async def test_addresses_of_one_ipv6_network_count_together(self, access):
+        for number in range(10):
+            with pytest.raises(Unauthenticated):
+                await login(access, "wrong", username=f"somebody{number}", address=f"2001:db8:0:1::{number:x}")
+
+        with pytest.raises(CapacityError):
+            await login(access, address="2001:db8:0:1:ffff::1")
+        await login(access, address="2001:db8:0:2::1")
+
     async def test_right_login_forgets_the_wrong_ones(self, access):
         for _ in range(3):
             for _ in range(4):

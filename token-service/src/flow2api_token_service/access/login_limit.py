@@ -5,6 +5,7 @@ It fails closed: while Redis is away nobody can log in, as otherwise nobody woul
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
 
 MAX_WRONG_LOGINS = 10
 WINDOW = timedelta(minutes=15)
+_IPV6_PREFIX = 64
 
 # An attempt counts before it is checked, so that many at once cannot slip through; a right one is taken back.
 _ENTER = """
@@ -69,6 +71,17 @@ class LoginLimit:
     def _keys(self, username: str, client_address: str) -> list[str]:
         names = [f"name:{username}"]
         if client_address:
-            names.append(f"address:{client_address}")
+            names.append(f"address:{_counted_as(client_address)}")
         # Hashed: what people type into a name field may be a password.
         return [f"{KEY_PREFIX}:login:{self._hasher.hash(name, purpose='login')}" for name in names]
+
+
+def _counted_as(client_address: str) -> str:
+    """The address, or the /64 network of an IPv6 address: who has one of its addresses has all of them."""
+    try:
+        address = ipaddress.ip_address(client_address.partition("%")[0])
+    except ValueError:
+        return client_address
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))

@@ -96,7 +96,7 @@ class Replica:
         """End as a killed process does: Redis hears nothing any more."""
         self.serving.cancel()
         await asyncio.gather(self.serving, return_exceptions=True)
-        self.queue.give_back = lambda request: None
+        self.queue.give_back = lambda _: None
         self.queue.stop_waiting()
         await self.tasks.aclose(timedelta(seconds=5))
         await self.redis.aclose()
@@ -106,9 +106,8 @@ StartReplica = Callable[..., Replica]
 
 
 @pytest.fixture
-async def start_replica(redis_url: str) -> AsyncIterator[StartReplica]:
-    """Starts replicas over the test's Redis, with the tokens that a flushed index is built from."""
-    started: list[Replica] = []
+def open_replica(redis_url: str) -> StartReplica:
+    """Starts a replica over the test's Redis, with the tokens that a flushed index is built from; the test stops it."""
 
     def start(*entries: PoolEntry, **settings: Any) -> Replica:
         redis = open_redis(load_settings(RedisSettings, redis_url=redis_url))
@@ -128,9 +127,19 @@ async def start_replica(redis_url: str) -> AsyncIterator[StartReplica]:
             tasks=tasks,
             settings=load_settings(QueueSettings, **settings),
         )
-        replica = Replica(redis, index, queue, tasks, asyncio.create_task(queue.serve()))
-        started.append(replica)
-        return replica
+        return Replica(redis, index, queue, tasks, asyncio.get_running_loop().create_task(queue.serve()))
+
+    return start
+
+
+@pytest.fixture
+async def start_replica(open_replica: StartReplica) -> AsyncIterator[StartReplica]:
+    """The same, stopped after the test."""
+    started: list[Replica] = []
+
+    def start(*entries: PoolEntry, **settings: Any) -> Replica:
+        started.append(open_replica(*entries, **settings))
+        return started[-1]
 
     yield start
     for replica in started:

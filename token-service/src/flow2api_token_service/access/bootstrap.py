@@ -77,7 +77,9 @@ class Bootstrap:
         )
 
     async def _ensure_admin(self, username: str, password: SecretStr) -> None:
-        settings_hash = self._hasher.hash(password.get_secret_value(), purpose=_SETTINGS_PASSWORD)
+        # A fast hash of what a person chose would undo the slow one beside it.
+        salt = bytes.fromhex(self._hasher.hash(username, purpose=_SETTINGS_PASSWORD))
+        settings_hash = await self._passwords.fingerprint(password.get_secret_value(), salt=salt)
         async with self._database.transaction(read_only=True) as session:
             known = await AdminRepository(session).find_by_username(username)
         if known is not None and known.settings_hash == settings_hash:

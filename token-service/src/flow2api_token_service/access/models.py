@@ -27,7 +27,7 @@ class ApiKeyRow(Base):
 
 
 class AdminRow(Base):
-    """An administrator. ``settings_hash`` is of the password that the settings last gave, to see when they change."""
+    """An administrator. ``settings_hash`` is of the password that the settings last gave (`Passwords.fingerprint`)."""
 
     __tablename__ = "admins"
 

@@ -6,6 +6,7 @@ import asyncio
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type, hash_secret_raw
 
 _CONCURRENCY = 2
 """Hashes at the same time: each takes 64 MiB and a core for some tens of milliseconds."""
@@ -24,6 +25,11 @@ class Passwords:
         async with self._slots:
             return await asyncio.to_thread(self._hasher.hash, password)
 
+    async def fingerprint(self, password: str, *, salt: bytes) -> str:
+        """64 hexadecimal digits, always the same for the same password and salt, and as slow to guess as `hash`."""
+        async with self._slots:
+            return await asyncio.to_thread(self._fingerprint, password, salt)
+
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is right. Without a hash (no such administrator) it takes as long, and is not."""
         if password_hash is None:
@@ -32,6 +38,11 @@ class Passwords:
             await self._verify(self._nobody, f"{password}!")
             return False
         return await self._verify(password_hash, password)
+
+    def _fingerprint(self, password: str, salt: bytes) -> str:
+        hasher = self._hasher
+        costs = (hasher.time_cost, hasher.memory_cost, hasher.parallelism)
+        return hash_secret_raw(password.encode(), salt, *costs, hash_len=32, type=Type.ID).hex()
 
     async def _verify(self, password_hash: str, password: str) -> bool:
         async with self._slots:

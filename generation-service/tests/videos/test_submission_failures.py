@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
+from flow2api_common.clock import utc_now
 from flow2api_sandbox.faults import Fault, FaultKind
 from flow2api_testing.waiting import eventually
 
@@ -67,6 +68,20 @@ async def test_a_job_that_no_account_can_ever_serve_fails_after_a_grace(start_vi
         video = await videos.create()
         failed = await videos.until(video.video_id, "failed")
         assert failed.error.code == "no_account_available"
+
+
+async def test_a_job_that_has_waited_long_outlives_a_moment_without_accounts(start_videos: Any, pool: Any) -> None:
+    grace = timedelta(seconds=2)
+    await pool.add_flow("sandbox-st-1", limit=0)
+    async with start_videos(video_no_account_grace=grace) as videos:
+        video = await videos.create(prompt="waves")
+        await eventually(lambda: utc_now() > video.create_time.ToDatetime(tzinfo=UTC) + grace)
+        accounts, asked = dict(pool.accounts), len(pool.acquired)
+        pool.accounts.clear()
+        await eventually(lambda: len(pool.acquired) >= asked + 2)
+        accounts[1].limit = 1
+        pool.accounts.update(accounts)
+        await videos.until(video.video_id, "completed")
 
 
 async def test_a_job_waits_for_a_token_to_come_free(start_videos: Any, pool: Any) -> None:

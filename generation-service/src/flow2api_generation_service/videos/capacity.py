@@ -24,12 +24,19 @@ _MARGIN: Final = timedelta(minutes=2)
 
 class LeaseRefused(Exception):
     """No token now. ``ending`` is set when the job shall end with it, else ``retry`` is the pause before the next
-    try."""
+    try. ``no_account_since`` is set while no account could ever serve it."""
 
-    def __init__(self, *, retry: timedelta = timedelta(0), ending: Ending | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        retry: timedelta = timedelta(0),
+        ending: Ending | None = None,
+        no_account_since: datetime | None = None,
+    ) -> None:
         super().__init__()
         self.retry = retry
         self.ending = ending
+        self.no_account_since = no_account_since
 
 
 async def take_lease(
@@ -67,9 +74,10 @@ async def take_lease(
         refusal = _last_refusal(job) if job.tried_token_ids else None
         if refusal is not None:
             raise LeaseRefused(ending=refusal) from error
-        if job.create_time + settings.video_no_account_grace <= now:
+        since = job.no_account_since or now
+        if since + settings.video_no_account_grace <= now:
             raise LeaseRefused(ending=NO_ACCOUNT) from error
-        raise LeaseRefused(retry=settings.video_capacity_retry) from error
+        raise LeaseRefused(retry=settings.video_capacity_retry, no_account_since=since) from error
 
 
 def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:

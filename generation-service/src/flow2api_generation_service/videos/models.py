@@ -62,10 +62,12 @@ class JobRow(Base):
     has_client_deadline: Mapped[bool] = mapped_column(default=False)
 
     # Who hands it to the upstream. ``submit_started_at`` is set right before a call that costs something.
+    # ``no_account_since`` is set while no account of the pool could ever serve the job.
     attempt_id: Mapped[str | None] = mapped_column(String(64))
     attempt_count: Mapped[int] = mapped_column(Integer, default=0)
     tried_token_ids: Mapped[list[int]] = mapped_column(JSON, default=list)
     submit_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    no_account_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     # Where it runs. The lease is a serialized flow2api.tokens.v1.Lease; handles are opaque texts of the provider.
     provider: Mapped[str | None] = mapped_column(String(32))

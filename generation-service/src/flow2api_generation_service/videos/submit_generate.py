@@ -130,7 +130,7 @@ class GenerateStage:
                 self._leases, job=job, options=options, source=inputs.source, settings=self._settings, now=self._clock()
             )
         except LeaseRefused as refused:
-            return Later(refused.retry) if refused.ending is None else await self._end(job, refused.ending)
+            return await self._wait_or_end(job, refused)
         option = options[held.candidate_index]
         attempt = _new_attempt(option, held)
         async with self._database.transaction() as session:
@@ -140,6 +140,15 @@ class GenerateStage:
             return Step.AGAIN
         await self._changes.announce(job.video_id)
         return await self._run(job, attempt, held, option, inputs, gone)
+
+    async def _wait_or_end(self, job: JobRow, refused: LeaseRefused) -> NextStep:
+        if refused.ending is not None:
+            return await self._end(job, refused.ending)
+        if job.no_account_since != refused.no_account_since:
+            async with self._database.transaction() as session:
+                transitions = JobTransitions(session, clock=self._clock)
+                await transitions.note_no_account(job.video_id, refused.no_account_since)
+        return Later(refused.retry)
 
     async def _run(
         self,

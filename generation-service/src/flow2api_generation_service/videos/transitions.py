@@ -71,6 +71,7 @@ class JobTransitions:
             attempt_id=attempt.attempt_id,
             attempt_count=JobRow.attempt_count + 1,
             submit_started_at=None,
+            no_account_since=None,
             provider=attempt.provider,
             upstream_model=attempt.upstream_model,
             upsampler_model=attempt.upsampler_model,
@@ -80,6 +81,10 @@ class JobTransitions:
             typical_duration_seconds=attempt.typical_duration_seconds,
             upscale_typical_seconds=attempt.upscale_typical_seconds,
         )
+
+    async def note_no_account(self, video_id: str, since: datetime | None) -> bool:
+        """Remember since when no account could serve a queued job; None when one could again."""
+        return await self._amend(video_id, {JobState.QUEUED}, no_account_since=since)
 
     async def begin_upscale_attempt(self, video_id: str, attempt_id: str, lease: bytes) -> bool:
         """Own the second stage, from nobody or from an attempt that has not asked the upstream yet."""

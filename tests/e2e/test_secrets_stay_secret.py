@@ -43,7 +43,8 @@ def test_nothing_holds_a_secret_in_clear(system: System, directory: Path) -> Non
         answers.append(f"{answer.headers}\n{answer.text}")
         return answer
 
-    add_upstream_accounts(system)
+    add_upstream_account(system, SESSION)
+    add_upstream_account(system, ROTATED_SESSION, rotate_session_token=True)
     with system.admin() as admin, public(system) as client:
         session = admin.headers["authorization"].removeprefix("Bearer ")
         lines, is_text = f"{SESSION}\n{DEAD_SESSION}\n{ROTATED_SESSION}\n{SESSION}\n", {"content-type": "text/plain"}
@@ -91,6 +92,10 @@ def test_nothing_holds_a_secret_in_clear(system: System, directory: Path) -> Non
 
 def test_keys_can_be_exchanged_between_two_runs(system: System, directory: Path) -> None:
     """The key of the state directory is new, and API keys, logins and tokens work as before."""
+    mine = {"st": "st-55aa00-of-the-rotation"}
+    add_upstream_account(system, mine["st"])
+    with system.admin() as admin:
+        assert admin.post("/admin/tokens/import", json=[mine]).json()["added"] == 1
     program = system.programs["up"]
     program.stop()
     rotated = run_flow2api("secrets", "rotate", variables=system.variables)
@@ -102,8 +107,7 @@ def test_keys_can_be_exchanged_between_two_runs(system: System, directory: Path)
         client.get("/v1/models").raise_for_status()
         for token in admin.get("/admin/tokens").raise_for_status().json():
             admin.post(f"/admin/tokens/{token['id']}/refresh").raise_for_status()
-        again = [{"st": SESSION}, {"st": ROTATED_SESSION}, {"provider": "gemini", "api_key": GEMINI_KEY}]
-        assert admin.post("/admin/tokens/import", json=again).json()["exists"] == len(again)
+        assert admin.post("/admin/tokens/import", json=[mine]).json()["exists"] == 1
     program.stop()
     variables = {**system.variables, "FLOW2API_SECRET_KEY": "another-secret-key-0123456789"}
     refused = run_flow2api("up", variables=variables)
@@ -114,13 +118,32 @@ def test_keys_can_be_exchanged_between_two_runs(system: System, directory: Path)
     system.wait_until_ready()
 
 
-def add_upstream_accounts(system: System) -> None:
-    """Accounts whose secrets stand in nothing else that the upstream tells of them."""
+def test_tokens_move_by_command(system: System, tmp_path: Path) -> None:
+    """An export is sealed and its owner's alone, and goes in again; text goes in, with what failed shown."""
+    export, passphrase, lines = tmp_path / "tokens.json", tmp_path / "passphrase", tmp_path / "lines.txt"
+    passphrase.write_text(f"{PASSPHRASE}\n")
+    lines.write_text(f"# mine\n{DEAD_SESSION}\n")
+    sealed = ("--passphrase-file", str(passphrase), "--url", system.base_url)
+
+    written = run_flow2api("tokens", "export", str(export), *sealed, variables=system.variables)
+    again = run_flow2api("tokens", "import", str(export), *sealed, variables=system.variables)
+    wrong = run_flow2api("tokens", "import", str(lines), "--url", system.base_url, variables=system.variables)
+    overwriting = run_flow2api("tokens", "export", str(export), *sealed, variables=system.variables)
+
+    assert written.returncode == 0, written.stderr
+    assert export.stat().st_mode & 0o777 == 0o600
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"0 added, [1-9]\d* in the pool already, 0 failed", again.stdout)
+    assert wrong.returncode == overwriting.returncode == 1
+    assert "0 added, 0 in the pool already, 1 failed" in wrong.stdout
+    assert DEAD_SESSION not in wrong.stdout + wrong.stderr
+
+
+def add_upstream_account(system: System, session: str, **changes: bool) -> None:
+    """An account whose session token stands in nothing else that the upstream tells of it, and a Gemini key."""
     with httpx.Client(base_url=system.sandbox.urls["control_url"], trust_env=False) as control:
-        for number, session in enumerate((SESSION, ROTATED_SESSION)):
-            account = {"session_token": session, "email": f"somebody-{number}@sandbox.example"}
-            rotates = {"rotate_session_token": session == ROTATED_SESSION}
-            control.post("accounts", json=account | rotates).raise_for_status()
+        account = {"session_token": session, "email": f"somebody-{len(session)}@sandbox.example", **changes}
+        control.post("accounts", json=account).raise_for_status()
         control.post("keys", json={"key": GEMINI_KEY}).raise_for_status()
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest_asyncio
 from google.protobuf.message import Message
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
@@ -83,6 +83,17 @@ async def test_keeps_what_could_not_be_published(database: Database) -> None:
     await eventually(lambda: paper.published == ["video_1:1"])
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_row_that_nobody_understands_holds_up_no_other(database: Database) -> None:
+    clock, paper = Clock(), Paper()
+    await enqueue(database, clock, "video_1", "video_2")
+    async with database.transaction() as session:
+        newer = {"message_type": "OfANewerVersion"}
+        await session.execute(update(OutboxRow).where(OutboxRow.message_id == "video_1:1").values(newer))
+    assert await relay(database, paper, clock).publish_once() == 1
+    assert paper.published == ["video_2:1"]
+    assert await waiting_rows(database) == 1
 
 
 async def test_a_row_that_a_dead_relay_had_claimed_is_published_after_its_claim(database: Database) -> None:

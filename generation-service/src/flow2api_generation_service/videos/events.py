@@ -83,13 +83,17 @@ class EventConsumer:
         """Move the job on; nothing happens when the event does not fit it any more."""
         kind = event.WhichOneof("event")
         async with self._database.transaction() as session:
-            job = await JobRepository(session).get(event.video_id)
+            repository = JobRepository(session)
+            job = await repository.get(event.video_id)
             changed = job is not None and await self._change(session, job, event, kind)
+            if not changed:
+                # Somebody may have been faster, e.g. a cancellation.
+                job = await repository.get(event.video_id)
         if changed:
             log.info("video_event_applied", kind=kind, stage=event.stage)
             self._outbox.wake()
             await self._changes.announce(event.video_id)
-        elif job is None or job.state in FINAL_STATES:
+        elif job is None or job.state in FINAL_STATES or job.stage != event.stage:
             await self._undo(job, event, kind)
 
     async def _change(

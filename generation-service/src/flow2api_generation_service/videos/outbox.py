@@ -132,7 +132,10 @@ class OutboxRelay:
                         await self._woken.wait()
 
     async def publish_once(self) -> int:
-        """Publish one batch; answers how many rows went out. Raises DependencyUnavailable when a store is away."""
+        """Publish one batch; answers how many rows went out. Raises DependencyUnavailable when a store is away.
+
+        A row that cannot be published for another reason stays, claimed, and holds up no other.
+        """
         async with self._database.transaction(read_only=True) as session:
             if await session.scalar(select(OutboxRow.outbox_id).limit(1)) is None:
                 return 0
@@ -143,14 +146,17 @@ class OutboxRelay:
         slots = asyncio.Semaphore(_PUBLISH_CONCURRENCY)
         outcomes = await asyncio.gather(*(self._publish(row, slots) for row in rows), return_exceptions=True)
         sent = [row.outbox_id for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
-        unsent = [row.outbox_id for row, outcome in zip(rows, outcomes, strict=True) if outcome is not None]
+        away = [error for error in outcomes if isinstance(error, DependencyUnavailable)]
+        unsent = [row.outbox_id for row, outcome in zip(rows, outcomes, strict=True) if outcome in away]
         async with self._database.transaction() as session:
             repository = OutboxRepository(session, clock=self._clock)
             await repository.delete(sent)
             await repository.release(unsent)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if outcome is not None and outcome not in away:
+                log.error("outbox_row_not_published", outbox_id=row.outbox_id, subject=row.subject, exc_info=outcome)
+        if away:
+            raise away[0]
         return len(sent)
 
     async def _publish(self, row: OutboxRow, slots: asyncio.Semaphore) -> None:

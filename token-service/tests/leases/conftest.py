@@ -94,10 +94,9 @@ class Replica:
 
     async def kill(self) -> None:
         """End as a killed process does: Redis hears nothing any more."""
-        self.serving.cancel()
-        await asyncio.gather(self.serving, return_exceptions=True)
         self.queue.give_back = lambda _: None
         self.queue.stop_waiting()
+        await self.serving
         await self.tasks.aclose(timedelta(seconds=5))
         await self.redis.aclose()
 

@@ -36,6 +36,7 @@ log = get_logger(__name__)
 _BEAT = timedelta(seconds=1)
 _SHORTEST_PAUSE = timedelta(milliseconds=5)
 _RECONNECT_SECONDS = 0.5
+_CANCEL_AGAIN_SECONDS = 0.2
 
 Outcome = Offer | TakenLease | Refusal
 
@@ -119,7 +120,10 @@ class LeaseQueue:
             listening = group.create_task(self._listen(), name="lease-queue-listen")
             while not self._stopping.is_set():
                 await self._beat_when_somebody_waits()
-            listening.cancel()
+            # Again after a while: a library may swallow one cancellation (asyncio.wait_for did before Python 3.12).
+            while not listening.done():
+                listening.cancel()
+                await asyncio.wait({listening}, timeout=_CANCEL_AGAIN_SECONDS)
 
     def give_back(self, request: LeaseRequest) -> None:
         """End the lease that a caller did not get, or its place in the queue, in the background."""

@@ -1,33 +1,32 @@
-"""The table of a run, on the terminal and in the documentation."""
+"""The tables of a run, on the terminal and in the documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from load import Measurement
 
-_BEGIN = "<!-- begin: chat images, written by make bench -->"
-_END = "<!-- end: chat images -->"
 
-
-def write_table(rows: Mapping[str, Mapping[int, Measurement]], *, floor: str, title: str, page: Path | None) -> None:
+def write_table(lines: Sequence[str], *, name: str, title: str, page: Path | None) -> None:
     """Print the table, and put it between its markers on ``page``. Raises ValueError when the markers are missing."""
-    table = "\n".join(_lines(rows, floor))
-    print(f"{title}\n\n{table}")
+    table = "\n".join(lines)
+    print(f"{name}: {title}\n\n{table}\n")
     if page is None:
         return
+    begin, end = f"<!-- begin: {name}, written by make bench -->", f"<!-- end: {name} -->"
     text = page.read_text()
-    before, found, rest = text.partition(_BEGIN)
-    _, closed, after = rest.partition(_END)
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise ValueError(f"{page} lacks the markers {_BEGIN} and {_END}")
+        raise ValueError(f"{page} lacks the markers {begin} and {end}")
     day = datetime.now(UTC).date().isoformat()
-    page.write_text(f"{before}{_BEGIN}\n\nMeasured on {day}: {title}.\n\n{table}\n\n{_END}{after}")
+    page.write_text(f"{before}{begin}\n\nMeasured on {day}: {title}.\n\n{table}\n\n{end}{after}")
 
 
-def _lines(rows: Mapping[str, Mapping[int, Measurement]], floor: str) -> list[str]:
+def chain_lines(rows: Mapping[str, Mapping[int, Measurement]], *, floor: str) -> list[str]:
+    """The table of what stands beside a floor, at several concurrencies."""
     lines = [
         "| what | at once | requests/s | p50 ms | p99 ms | p50 ÷ floor |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

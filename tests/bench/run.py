@@ -1,6 +1,6 @@
-"""Measure the whole chain beside bare floors, in one run, on this machine.
+"""Measure leases and the whole chain beside bare floors, in one run, on this machine.
 
-``make bench`` runs it. Everything is on loopback and stops by itself. The table goes to the terminal and, between its
+``make bench`` runs it. Everything is on loopback and stops by itself. The tables go to the terminal and, between their
 markers, into docs/performance.md. Absolute numbers say little on a shared machine; the ratios to the floors of the same
 run say more.
 """
@@ -22,8 +22,9 @@ import grpc.aio
 
 import floors
 from http_stream import streamed_post
+from leases import lease_lines, measure_leases
 from load import Call, Measurement, measure
-from report import write_table
+from report import chain_lines, write_table
 from system import Chain, floor_server, running_chain
 
 CONCURRENCY = (1, 16, 64)
@@ -43,6 +44,15 @@ class Subject:
 
 
 async def main(seconds: float, page: Path | None) -> None:
+    title = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    with tempfile.TemporaryDirectory(prefix="flow2api-bench-") as folder:
+        rows_of_leases = await measure_leases(Path(folder), seconds=seconds)
+    write_table(lease_lines(rows_of_leases), name="leases", title=title, page=page)
+    await measure_chain(seconds, title, page)
+
+
+async def measure_chain(seconds: float, title: str, page: Path | None) -> None:
+    """Streamed chat images through everything, beside the floors."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flow2api-bench-")))
         http_port = await stack.enter_async_context(floor_server("http"))
@@ -60,8 +70,7 @@ async def main(seconds: float, page: Path | None) -> None:
                 rows[subject.name][concurrency] = await measure(
                     subject.open_call, concurrency=concurrency, seconds=seconds, warm_up=3
                 )
-        title = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        write_table(rows, floor=subjects[0].name, title=title, page=page)
+        write_table(chain_lines(rows, floor=subjects[0].name), name="chat images", title=title, page=page)
 
 
 def _http(port: int, bearer: str) -> AbstractAsyncContextManager[Call]:

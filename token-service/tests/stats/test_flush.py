@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from flow2api_common.database import Database
 from flow2api_common.settings import DatabaseSettings, load_settings
+from flow2api_token_service.health.events import Cause
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, Verdict
 from flow2api_token_service.migrate import migrate
@@ -65,7 +66,8 @@ async def token_id(database, index) -> int:
         updated_at=clock(),
         stats=TokenStatsRow(consecutive_error_count=0),
     )
-    return (await TokenChanges(database=database, index=index, clock=clock).add(row)).id
+    changes = TokenChanges(database=database, index=index, clock=clock)
+    return (await changes.add(row, cause=Cause(actor="admin", cause="created"))).id
 
 
 async def count_success(index, token_id, number) -> None:

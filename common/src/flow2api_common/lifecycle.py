@@ -12,7 +12,8 @@ from flow2api_common.logs import get_logger
 
 log = get_logger(__name__)
 
-_CANCEL_AGAIN = timedelta(seconds=5)
+_CANCEL_AGAIN = timedelta(seconds=2)
+_CANCELLATIONS = 10
 
 
 class RunningService(Protocol):
@@ -49,11 +50,15 @@ class BackgroundTasks:
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         running = set(self._tasks)
-        while running:
+        for _ in range(_CANCELLATIONS):
+            if not running:
+                break
             for task in running:
                 task.cancel()
             # Again after a while: a library may swallow one cancellation (asyncio.wait_for did before Python 3.12).
             _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN.total_seconds())
+        if running:
+            log.error("background_tasks_left_running", tasks=sorted(task.get_name() for task in running))
         if self._failed is not None and self._failed.done():
             # Seen, so that nobody complains when no one has waited.
             self._failed.exception()

@@ -155,6 +155,8 @@ class OutboxRelay:
         for row, outcome in zip(rows, outcomes, strict=True):
             if outcome is not None and outcome not in away:
                 log.error("outbox_row_not_published", outbox_id=row.outbox_id, subject=row.subject, exc_info=outcome)
+            if isinstance(outcome, asyncio.CancelledError):
+                raise outcome
         if away:
             raise away[0]
         return len(sent)

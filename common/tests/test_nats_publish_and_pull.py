@@ -337,6 +337,16 @@ class TestStop:
                 for _ in range(step):
                     await asyncio.sleep(0)
 
+    async def test_a_worker_ends_at_whatever_step_of_its_start(self, nats: NatsConnection) -> None:
+        async def handle(delivery: Delivery) -> None:
+            raise AssertionError(delivery)
+
+        await nats.ensure_streams()
+        for step in range(100):
+            async with asyncio.timeout(4), working(nats, handle):
+                for _ in range(step):
+                    await asyncio.sleep(0)
+
 
 class TestRestart:
     async def test_work_goes_on_after_the_server_was_killed(self, nats: NatsConnection, nats_server: Any) -> None:

@@ -132,7 +132,7 @@ class NatsConnection:
             while True:
                 try:
                     await self._connect()
-                    _check_cancelled()
+                    check_cancelled()
                     await self._closed.wait()
                     log.warning("nats_closed", name=self._name)
                 except (nats.errors.Error, OSError) as error:
@@ -197,9 +197,9 @@ class NatsConnection:
         log.debug("nats_error", name=self._name, error=repr(error))
 
 
-def _check_cancelled() -> None:
-    """Raise the cancellation that connecting has swallowed: asyncio.wait_for drops one that comes with the answer that
-    it waits for, before Python 3.12."""
+def check_cancelled() -> None:
+    """Raise the cancellation that a call of nats-py has swallowed: before Python 3.12, asyncio.wait_for drops one that
+    comes with the answer that it waits for."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -22,7 +22,7 @@ from nats.js.errors import NotFoundError
 
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
-from flow2api_common.nats_connection import NatsConnection
+from flow2api_common.nats_connection import NatsConnection, check_cancelled
 from flow2api_common.nats_delivery import Delivery
 
 log = get_logger(__name__)
@@ -141,6 +141,7 @@ class PullConsumer:
         self._request = None
         if self._ready_epoch != epoch:
             await self._set_up()
+            check_cancelled()
             self._ready_epoch = epoch
         client = self._connection.client
         self._request_count += 1

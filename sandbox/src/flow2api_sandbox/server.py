@@ -64,6 +64,7 @@ class SandboxServer(uvicorn.Server):
         self._world = world
         self._takes_signals = takes_signals
         self.listening = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -75,6 +76,21 @@ class SandboxServer(uvicorn.Server):
         """Start, and say so in ``listening``."""
         await super().startup(sockets)
         self.listening.set()
+
+    def stop(self) -> None:
+        """Have `serve` end at once; uvicorn by itself looks at ``should_exit`` every tenth of a second."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Serve until asked to stop."""
+        waits = {asyncio.create_task(super().main_loop()), asyncio.create_task(self._stopping.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what waits, then shut down."""
@@ -138,7 +154,7 @@ async def running_sandbox(
         await server.listening.wait()
         yield RunningSandbox(base_url=base_url, world=world)
     finally:
-        server.should_exit = True
+        server.stop()
         try:
             await serving
         finally:

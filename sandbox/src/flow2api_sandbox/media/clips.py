@@ -1,5 +1,6 @@
 """A clip recipe, rendered as a playable MP4 by PyAV."""
 
+import functools
 import io
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ from flow2api_sandbox.media.recipes import ClipRecipe
 
 _SMALL = 1280 * 1280
 _MEDIUM = 1920 * 1920
+_REMEMBERED = 64
 
 
 def frames_per_second(recipe: ClipRecipe) -> int:
@@ -20,8 +22,9 @@ def frames_per_second(recipe: ClipRecipe) -> int:
     return 6 if pixels <= _MEDIUM else 2
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def render_clip(recipe: ClipRecipe) -> bytes:
-    """An H.264 MP4 of exactly the wanted size and length."""
+    """An H.264 MP4 of exactly the wanted size and length. A recipe is rendered once for all worlds of the process."""
     rate = frames_per_second(recipe)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:

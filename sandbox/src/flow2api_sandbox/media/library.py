@@ -1,4 +1,4 @@
-"""Bytes for recipes: rendered in a thread once, then served from memory."""
+"""Bytes for recipes: rendered in a thread once, then remembered."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,8 +6,6 @@ from collections import OrderedDict
 from flow2api_sandbox.media.clips import render_clip
 from flow2api_sandbox.media.pictures import render_picture
 from flow2api_sandbox.media.recipes import ClipRecipe, PictureRecipe, Recipe, StoredFile
-
-_CLIPS_AT_MOST = 64
 
 
 class MediaLibrary:
@@ -17,7 +15,6 @@ class MediaLibrary:
         self._picture_cache_bytes = picture_cache_bytes
         self._pictures: OrderedDict[PictureRecipe, bytes] = OrderedDict()
         self._pictures_size = 0
-        self._clips: OrderedDict[ClipRecipe, bytes] = OrderedDict()
         self._locks: dict[Recipe, asyncio.Lock] = {}
 
     async def content(self, recipe: Recipe) -> bytes:
@@ -39,7 +36,8 @@ class MediaLibrary:
 
     def _remembered(self, recipe: PictureRecipe | ClipRecipe) -> bytes | None:
         if isinstance(recipe, ClipRecipe):
-            return self._clips.get(recipe)
+            # `render_clip` remembers.
+            return None
         found = self._pictures.get(recipe)
         if found is not None:
             self._pictures.move_to_end(recipe)
@@ -47,11 +45,7 @@ class MediaLibrary:
 
     async def _render(self, recipe: PictureRecipe | ClipRecipe) -> bytes:
         if isinstance(recipe, ClipRecipe):
-            content = await asyncio.to_thread(render_clip, recipe)
-            self._clips[recipe] = content
-            if len(self._clips) > _CLIPS_AT_MOST:
-                self._clips.popitem(last=False)
-            return content
+            return await asyncio.to_thread(render_clip, recipe)
         content = await asyncio.to_thread(render_picture, recipe)
         self._pictures[recipe] = content
         self._pictures_size += len(content)

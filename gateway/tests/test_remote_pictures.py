@@ -13,9 +13,9 @@ from ipaddress import ip_address
 import pytest
 
 from flow2api_common.errors import InvalidArgument
-from flow2api_gateway.fetch.addresses import Address, is_public
+from flow2api_common.outbound.addresses import Address, is_public
+from flow2api_common.outbound.targets import system_resolver
 from flow2api_gateway.fetch.fetcher import ImageFetcher
-from flow2api_gateway.fetch.targets import system_resolver
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="

@@ -15,7 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as SourceError
 
 ENV_PREFIX = "FLOW2API_"
@@ -109,6 +115,15 @@ def _check_positive(duration: timedelta) -> timedelta:
     return duration
 
 
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+"""Several words, separated by commas in an environment variable."""
+
 Pause = Annotated[timedelta, BeforeValidator(_number_of_seconds), AfterValidator(_check_not_negative)]
 """A span of time that may be nothing: seconds, or ISO 8601 such as ``PT1M30S``."""
 
@@ -201,6 +216,14 @@ class SecretKeySettings(BaseServiceSettings):
 
     secret_key: Annotated[SecretStr, AfterValidator(_check_secret_key)]
     """Encrypts stored secrets and signs media links; at least 16 characters, the same everywhere."""
+
+
+class OutboundSettings(BaseServiceSettings):
+    """Where requests to addresses that clients name may go; see `flow2api_common.outbound`."""
+
+    allow_private_hosts: CommaList = ()
+    """Comma list of ``host:port`` that remote pictures and webhooks may reach although it is private, over http too.
+    For tests and closed networks."""
 
 
 def load_settings(cls: type[S], **overrides: object) -> S:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, Field
 
 from flow2api_common.settings import (
+    CommaList,
     Duration,
     GenerationClientSettings,
     MediaSettings,
+    OutboundSettings,
     SecretKeySettings,
     ServiceAuthSettings,
     TokenClientSettings,
 )
-
-
-def _split_commas(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
 
 
 def _check_base_url(url: str) -> str:
@@ -32,12 +27,13 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
-"""Several words, separated by commas in an environment variable."""
-
-
 class GatewaySettings(
-    ServiceAuthSettings, TokenClientSettings, GenerationClientSettings, MediaSettings, SecretKeySettings
+    ServiceAuthSettings,
+    TokenClientSettings,
+    GenerationClientSettings,
+    MediaSettings,
+    SecretKeySettings,
+    OutboundSettings,
 ):
     """What the gateway needs to run."""
 
@@ -54,8 +50,6 @@ class GatewaySettings(
     max_image_pixels: Annotated[int, Field(gt=0)] = 64_000_000
     """Width times height of one input picture: a small file may unfold into a huge one."""
 
-    allow_private_hosts: CommaList = ()
-    """``host:port`` that remote pictures may come from although it is private, over http too."""
     allow_http_images: bool = False
     """Whether remote pictures may come over plain http."""
     image_fetch_timeout: Duration = timedelta(seconds=20)

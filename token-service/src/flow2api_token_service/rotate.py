@@ -10,25 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock, utc_now
 from flow2api_common.database import Database
-from flow2api_common.errors import FailedPrecondition
 from flow2api_common.logs import get_logger
+from flow2api_common.sealing import Resealing, RotationRefused
 from flow2api_common.settings import DatabaseSettings
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.secrets.hash_keys import HashKeys
 from flow2api_token_service.secrets.key_check import ensure_hash_keys, hash_key_purpose
-from flow2api_token_service.secrets.vault import BEARER, PROXY, SECRET, SealBroken, Vault
+from flow2api_token_service.secrets.vault import BEARER, PROXY, SECRET, Vault
 from flow2api_token_service.tokens.models import TokenRow
+
+__all__ = ["Rotation", "RotationRefused", "rotate_secret_key"]
 
 log = get_logger(__name__)
 
 _BATCH = 500
 _PURPOSES = {"sealed_secret": SECRET, "sealed_bearer": BEARER, "sealed_proxy_url": PROXY}
-
-
-class RotationRefused(FailedPrecondition):
-    """A stored secret opens with neither key; nothing was changed."""
-
-    default_reason = "ROTATION_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +44,23 @@ async def rotate_secret_key(
     was not stopped has written with the old key since. Hashes (API keys, sessions, fingerprints) stay valid: their keys
     are only sealed anew. Raises RotationRefused, WrongSecretKey, DependencyUnavailable.
     """
-    sealer = _Sealer(Vault(old_key, HashKeys()), Vault(new_key, HashKeys()))
+    old_vault = Vault(old_key, HashKeys())
+    resealing = Resealing(old_vault, Vault(new_key, HashKeys()))
     database = Database(settings.database_url, schema=SCHEMA, pool_size=1)
     try:
         async with database.transaction() as session:
-            rows = await ensure_hash_keys(session, vault=sealer.old, secret_key=old_key, now=clock())
+            rows = await ensure_hash_keys(session, vault=old_vault, secret_key=old_key, now=clock())
             for row in rows:
-                row.sealed = sealer.sealed_anew(row.sealed, hash_key_purpose(row.name), what=f"the {row.name} key")
+                row.sealed = resealing.sealed_anew(row.sealed, hash_key_purpose(row.name), what=f"the {row.name} key")
             await session.flush()
-            await _reseal_tokens(session, sealer)
+            await _reseal_tokens(session, resealing)
     finally:
         await database.aclose()
-    log.info("secret_key_rotated", resealed_count=sealer.resealed_count, known_count=sealer.known_count)
-    return Rotation(sealer.resealed_count, sealer.known_count)
+    log.info("secret_key_rotated", resealed_count=resealing.resealed_count, known_count=resealing.known_count)
+    return Rotation(resealing.resealed_count, resealing.known_count)
 
 
-class _Sealer:
-    def __init__(self, old: Vault, new: Vault) -> None:
-        self.old, self.new = old, new
-        self.resealed_count = self.known_count = 0
-
-    def sealed_anew(self, sealed: str, purpose: str, *, what: str) -> str:
-        try:
-            if self.new.has_sealed(sealed):
-                self.new.open(sealed, purpose=purpose)
-                self.known_count += 1
-                return sealed
-            secret = self.old.open(sealed, purpose=purpose)
-        except SealBroken as exc:
-            raise RotationRefused(f"Neither key opens {what}; nothing was changed.") from exc
-        self.resealed_count += 1
-        return self.new.seal(secret, purpose=purpose)
-
-
-async def _reseal_tokens(session: AsyncSession, sealer: _Sealer) -> None:
+async def _reseal_tokens(session: AsyncSession, resealing: Resealing) -> None:
     columns = [getattr(TokenRow, name) for name in _PURPOSES]
     after_id = 0
     while True:
@@ -91,7 +70,7 @@ async def _reseal_tokens(session: AsyncSession, sealer: _Sealer) -> None:
         for token_id, *sealed in rows:
             what = f"a secret of token {token_id}"
             anew = {
-                name: None if text is None else sealer.sealed_anew(text, purpose, what=what)
+                name: None if text is None else resealing.sealed_anew(text, purpose, what=what)
                 for (name, purpose), text in zip(_PURPOSES.items(), sealed, strict=True)
             }
             changes.append({"id": token_id, **anew})

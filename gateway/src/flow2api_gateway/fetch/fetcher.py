@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import timedelta
-from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv6Address
 from typing import Final
 
 import httpx
@@ -16,14 +12,14 @@ import httpx
 from flow2api_common.errors import InvalidArgument
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import image_mime_type
-from flow2api_gateway.fetch.addresses import Address
-from flow2api_gateway.fetch.targets import RefusedTarget, Resolver, Target, checked_target, system_resolver
+from flow2api_common.outbound.client import CheckedClient
+from flow2api_common.outbound.targets import RefusedTarget, Resolver, checked_target, system_resolver
 
 _MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_MAX_ADDRESSES_TRIED: Final = 2
-_CONNECT_SECONDS: Final = 5.0
-_READ_SECONDS: Final = 10.0
+_CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+_READ_TIMEOUT: Final = timedelta(seconds=10)
+_MAX_CONNECTIONS: Final = 64
 log = get_logger(__name__)
 
 
@@ -32,12 +28,7 @@ class _FetchFailed(Exception):
 
 
 class ImageFetcher:
-    """Fetches pictures by URL from public addresses only.
-
-    Every address of the host is checked, the connection goes to the checked address itself (so a name that resolves
-    anew gains nothing), and each redirect is checked like a first URL. Connections are never reused, so that none is
-    shared by two names on one address. The environment's proxies are not used.
-    """
+    """Fetches pictures by URL from public addresses only; each redirect is checked like a first URL."""
 
     def __init__(
         self,
@@ -53,14 +44,10 @@ class ImageFetcher:
         self._allowed_private = frozenset(allowed_private)
         self._allow_http = allow_http
         self._resolve = resolve
-        self._client = httpx.AsyncClient(
-            follow_redirects=False,
-            trust_env=False,
-            verify=_tls_context(),
-            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
-            # Nobody's cookies are kept: they would go to other names on the same address, and pile up.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        self._client = CheckedClient(
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=_READ_TIMEOUT,
+            max_connections=_MAX_CONNECTIONS,
             headers={"accept": "image/*", "accept-encoding": "identity", "user-agent": "flow2api-gateway"},
         )
 
@@ -87,7 +74,7 @@ class ImageFetcher:
             target = await checked_target(
                 url, resolve=self._resolve, allowed_private=self._allowed_private, allow_http=self._allow_http
             )
-            response = await self._open(target)
+            response = await self._client.send("GET", target)
             try:
                 if response.status_code in _REDIRECTS:
                     url = str(target.url.join(response.headers.get("location", "")))
@@ -96,23 +83,6 @@ class ImageFetcher:
             finally:
                 await response.aclose()
         raise _FetchFailed("The URL redirects too often.")
-
-    async def _open(self, target: Target) -> httpx.Response:
-        addresses: Sequence[Address] = target.addresses[:_MAX_ADDRESSES_TRIED]
-        for index, address in enumerate(addresses):
-            host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
-            request = self._client.build_request(
-                "GET",
-                target.url.copy_with(host=host, fragment=None),
-                headers={"host": target.host_header},
-                extensions={"sni_hostname": target.server_name},
-            )
-            try:
-                return await self._client.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                if index == len(addresses) - 1:
-                    raise
-        raise _FetchFailed("The picture could not be fetched.")
 
     async def _read(self, response: httpx.Response, param: str) -> bytes:
         if response.status_code != httpx.codes.OK:
@@ -136,12 +106,6 @@ class ImageFetcher:
         return InvalidArgument.of(
             param, f"The picture is larger than {self._max_bytes} bytes.", reason="IMAGE_TOO_LARGE"
         )
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """The usual roots; reading them takes 50 ms, so once in a process."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _invalid_url(param: str, message: str) -> InvalidArgument:

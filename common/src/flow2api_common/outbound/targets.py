@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import httpx
 
-from flow2api_gateway.fetch.addresses import Address, is_public
+from flow2api_common.outbound.addresses import Address, is_public
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 """The addresses of a host, in the order in which to try them. Raises OSError when there are none."""
@@ -21,7 +21,7 @@ _MAX_URL_LENGTH: Final = 8192
 
 
 class RefusedTarget(Exception):
-    """The URL must not be fetched; the message is a sentence for the client and names no address."""
+    """The URL must not be used; the message is a sentence for the client and names no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def checked_target(
     is_exception = f"{url.host}:{port}" in allowed_private or f"[{url.host}]:{port}" in allowed_private
     schemes = ("https", "http") if allow_http or is_exception else ("https",)
     if url.scheme not in schemes:
-        raise RefusedTarget(f"Only {' and '.join(schemes)} URLs are fetched.")
+        raise RefusedTarget(f"Only {' and '.join(schemes)} URLs are allowed.")
     try:
         addresses = tuple(await resolve(url.raw_host.decode("ascii"), port))
     except (OSError, UnicodeError, ValueError) as exc:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from flow2api_sandbox.connection import CutResponse, HeldResponse
 from flow2api_sandbox.errors import ApiError, ErrorRenderer
@@ -35,13 +36,17 @@ class CallCut(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """The request with the state that it acts on. ``outcome_fault`` is for the handler to carry out."""
+    """The request with the state that it acts on.
+
+    ``outcome_fault`` is for the handler to carry out. ``when_over`` is called when the answer is out, or never will be.
+    """
 
     request: Request
     world: World
     route: str
     outcome_fault: Fault | None = None
     answer_fault: Fault | None = None
+    when_over: Callable[[], None] | None = None
 
     @property
     def base_url(self) -> str:
@@ -114,6 +119,23 @@ def describe_mistakes(error: ValidationError) -> str:
     return "Invalid JSON payload received. " + " ".join(sentences)
 
 
+class WatchedResponse(Response):
+    """An answer that tells when it is over."""
+
+    def __init__(self, answer: Response, when_over: Callable[[], None]) -> None:
+        super().__init__()
+        self.status_code = answer.status_code
+        self._answer = answer
+        self._when_over = when_over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and tell."""
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._when_over()
+
+
 def endpoint(world: World, route: str, handler: Handler, render: ErrorRenderer) -> Endpoint:
     """The Starlette endpoint of a handler: counts, renders refusals, spoils answers."""
 
@@ -132,6 +154,8 @@ def endpoint(world: World, route: str, handler: Handler, render: ErrorRenderer) 
             response.status_code = 0
         if call.answer_fault is not None:
             response = SpoiledResponse(response, call.answer_fault, world)
+        if call.when_over is not None:
+            response = WatchedResponse(response, call.when_over)
         world.ledger.count_answer(route, response.status_code)
         return response
 

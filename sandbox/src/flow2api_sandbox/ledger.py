@@ -1,6 +1,7 @@
 """What the sandbox saw: calls, submissions, charges, and how many generations ran at once."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -31,6 +32,25 @@ class ConcurrencyWatch:
 
 
 @dataclass(slots=True)
+class SessionWatch:
+    """How many calls of ``auth/session`` are unanswered now, the most that ever were, and when each began (seconds)."""
+
+    running: int = 0
+    highest: int = 0
+    times: list[float] = field(default_factory=list)
+
+    def enter(self, now: float) -> None:
+        """One more has come."""
+        self.times.append(now)
+        self.running += 1
+        self.highest = max(self.highest, self.running)
+
+    def leave(self) -> None:
+        """One was answered, or its connection has gone."""
+        self.running -= 1
+
+
+@dataclass(slots=True)
 class Submission:
     """What was seen of one prompt: ``seen`` calls arrived well formed, ``accepted`` ones were executed."""
 
@@ -50,6 +70,20 @@ class Ledger:
     submissions: dict[str, Submission] = field(default_factory=lambda: defaultdict(Submission))
     charged: Counter[str] = field(default_factory=Counter)
     refunded: Counter[str] = field(default_factory=Counter)
+    sessions: dict[str, SessionWatch] = field(default_factory=lambda: defaultdict(SessionWatch))
+    all_sessions: SessionWatch = field(default_factory=SessionWatch)
+
+    def begin_session(self, account: str, now: float) -> Callable[[], None]:
+        """A session call of an account has come; call what this gives when it is over."""
+        watches = (self.sessions[account], self.all_sessions)
+        for watch in watches:
+            watch.enter(now)
+
+        def end() -> None:
+            for watch in watches:
+                watch.leave()
+
+        return end
 
     def count_answer(self, route: str, status: int) -> None:
         """A call was answered with that HTTP status; 0 means the connection was cut."""
@@ -85,4 +119,9 @@ class Ledger:
             },
             "charged": dict(self.charged),
             "refunded": dict(self.refunded),
+            "sessions": {
+                account: {"running": watch.running, "highest": watch.highest, "times": watch.times}
+                for account, watch in self.sessions.items()
+            },
+            "highest_session_count": self.all_sessions.highest,
         }

@@ -16,6 +16,8 @@ _LOGIN_PAGE = "<!doctype html><title>Sign in</title><p>Sign in to continue to Fl
 async def get_session(call: Call) -> Response:
     """Answer as the state of the account's session says; a stranger gets ``{}``."""
     account = call.world.account_of_session(session_token(call.request))
+    if account is not None:
+        call.when_over = call.world.ledger.begin_session(account.name, call.world.clock.now())
     await call.begin(account=account.name if account else "")
     if account is None:
         return json_response({})

@@ -28,6 +28,8 @@ from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.background import Loops
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import Refresher
+from flow2api_token_service.credentials.refresh_pauses import RefreshPauses
+from flow2api_token_service.credentials.rotation import RotatedSecrets
 from flow2api_token_service.credentials.store import CredentialStore
 from flow2api_token_service.credentials.upkeep import CredentialUpkeep
 from flow2api_token_service.health.effects import HealthEffects
@@ -177,6 +179,8 @@ async def _build(
         registry=registry,
         vault=vault,
         locks=locks,
+        rotated=RotatedSecrets(redis=redis, vault=vault),
+        pauses=RefreshPauses(redis),
         margin=settings.refresh_margin,
         clock=clock,
     )
@@ -241,6 +245,7 @@ async def _build(
             refresher=refresher,
             changes=changes,
             registry=registry,
+            locks=locks,
             settings=settings,
             clock=clock,
         ),

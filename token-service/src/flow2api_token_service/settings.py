@@ -75,6 +75,8 @@ class PoolSettings(BaseServiceSettings):
     """Upstream calls of the background at the same time, per process."""
     credits_interval: Duration = timedelta(hours=1)
     """How often a token that is parked for credits is looked at again."""
+    credits_refresh_interval: Duration = timedelta(hours=6)
+    """Credits and plan of a token in use are read when nothing, no refresh either, has read them for so long."""
     sweep_interval: Duration = timedelta(seconds=1)
     """How often leases past their deadline are ended when nobody else has looked."""
     resync_interval: Duration = timedelta(seconds=30)

@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 from flow2api_upstream.port import Account, AccountTier, Secret
 
 SOON = timedelta(minutes=5)
-"""A bearer that is handed out lasts at least this long, where the upstream gives such bearers at all."""
+"""A bearer that has less than this left is renewed when it is handed out."""
+
+USABLE = timedelta(minutes=2)
+"""A bearer that has this left is handed out while it is renewed; one with less is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,18 @@ class Credential:
         """Whether the upstream would take the bearer, as far as time tells."""
         return bool(self.bearer) and (self.expire_time is None or now < self.expire_time)
 
+    def is_usable(self, now: datetime) -> bool:
+        """Whether the bearer lasts for a generation."""
+        return bool(self.bearer) and (self.expire_time is None or self.expire_time - now > USABLE)
+
+    def rests_until(self, now: datetime) -> datetime | None:
+        """Until when nobody tries to renew the bearer, although it has ended, as that has failed lately."""
+        if self.is_valid(now) or self.refresh_time is None or self.refresh_time <= now:
+            return None
+        return self.refresh_time
+
     def is_due(self, now: datetime) -> bool:
-        """Whether the bearer is to be renewed before it is used.
+        """Whether the bearer is to be renewed when it is used.
 
         A bearer that never lasts as long as `SOON` is not renewed at every use, but from its ``refresh_time`` on.
         """

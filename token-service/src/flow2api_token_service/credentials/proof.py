@@ -16,8 +16,9 @@ from flow2api_upstream.port import AccessGrant, Account, AccountState, FailureCl
 SESSION_EXPIRED = "st_expired"
 SECRET_REFUSED = "secret_refused"  # noqa: S105 - a reason
 
-# Refreshes of tokens that were added together spread over this share of the time before their end.
-_SPREAD = 0.25
+# Refreshes of bearers that end together spread over this share of the time before their end: with bearers of an hour
+# over seven and a half minutes, and on time before `credential.SOON`.
+_SPREAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def store_look(row: TokenRow, look: Look, *, provider: Provider, now: datetime) 
     elif look.failure is not None and look.failure.failure_class is FailureClass.VERIFICATION:
         outcome = Outcome.VERIFICATION_REQUIRED
         health = after_outcome(health, outcome, upstream_model="", retry_after=None, now=now)
+    else:
+        # Asked in vain: they are asked again after the usual interval, not in the next round.
+        row.credits_read_at = now
     store_health(row, health)
 
 

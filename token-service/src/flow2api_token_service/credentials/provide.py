@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 from flow2api_common.clock import Clock
-from flow2api_common.errors import UpstreamError
+from flow2api_common.errors import UpstreamError, UpstreamUnavailable
 from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
 
 log = get_logger(__name__)
+
+_PATIENCE = timedelta(seconds=20)
+"""How long a caller waits for a bearer; the refresh goes on without it. More than a killed holder keeps its lock."""
 
 
 class CredentialProvider:
@@ -36,11 +42,29 @@ class CredentialProvider:
         now = self._clock()
         if not credential.is_due(now):
             return credential
+        if credential.is_usable(now):
+            # Nobody waits for a refresh while there is something to work with.
+            self._refresher.begin(credential.token_id, newer_than=credential.version)
+            return credential
+        if credential.rests_until(now) is not None:
+            # What is remembered here may be old: somebody else may have had more luck since.
+            credential = await self._store.read(credential.token_id)
+            rests_until = credential.rests_until(now)
+            if rests_until is not None:
+                message = "The access token could not be renewed lately."
+                raise UpstreamUnavailable(message, retry_after=rests_until - now)
         try:
-            return await self._refresher.refresh(credential.token_id, newer_than=credential.version)
+            return await self._refresh(credential)
         except UpstreamError:
             # A failure to renew says nothing against a bearer that has some life left.
             if credential.is_valid(now):
                 log.warning("old_bearer_used", token_id=credential.token_id)
                 return credential
             raise
+
+    async def _refresh(self, credential: Credential) -> Credential:
+        try:
+            async with asyncio.timeout(_PATIENCE.total_seconds()):
+                return await self._refresher.refresh(credential.token_id, newer_than=credential.version)
+        except TimeoutError as exc:
+            raise UpstreamUnavailable("The access token could not be renewed in time.") from exc

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
@@ -16,6 +17,7 @@ from flow2api_token_service.credentials.store import CredentialStore
 from flow2api_token_service.health.events import PAUSE_OVER, TIME, Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import StateReason, TokenState, after_probe, settled
+from flow2api_token_service.leases.redis_lock import RedisLocks
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
@@ -26,6 +28,9 @@ from flow2api_upstream.registry import ProviderRegistry
 log = get_logger(__name__)
 
 _BATCH = 500
+# Reading credits is never urgent: at most so many per round and process.
+_CREDITS_BATCH = 50
+_LOCK_LIFETIME = timedelta(seconds=10)
 _ACTOR = "probe"
 
 
@@ -40,6 +45,7 @@ class CredentialUpkeep:
         refresher: Refresher,
         changes: TokenChanges,
         registry: ProviderRegistry,
+        locks: RedisLocks,
         settings: PoolSettings,
         clock: Clock,
     ) -> None:
@@ -48,7 +54,10 @@ class CredentialUpkeep:
         self._refresher = refresher
         self._changes = changes
         self._registry = registry
+        self._locks = locks
         self._credits_interval = settings.credits_interval
+        self._credits_refresh_interval = settings.credits_refresh_interval
+        self._with_credits = [name for name in registry.names if registry.get(name).capabilities.has_credits]
         self._slots = asyncio.Semaphore(settings.refresh_concurrency)
         self._clock = clock
 
@@ -60,18 +69,39 @@ class CredentialUpkeep:
             due = await tokens.ids_to_refresh(now=now, limit=_BATCH)
             waiting = await tokens.ids_to_probe(now=now, credits_read_before=now - self._credits_interval, limit=_BATCH)
             rested = await tokens.ids_of_ended_pauses(now=now, limit=_BATCH)
+            unread = await tokens.ids_of_old_credits(
+                providers=self._with_credits, read_before=now - self._credits_refresh_interval, limit=_CREDITS_BATCH
+            )
         for token_id in rested:
             await self._guarded(token_id, self._end_pause)
         async with asyncio.TaskGroup() as group:
-            for token_id in due:
+            for token_id in _shuffled(due):
                 group.create_task(self._guarded(token_id, self._renew), name=f"renew-{token_id}")
-            for token_id in waiting:
+            for token_id in _shuffled({*waiting, *unread}):
                 group.create_task(self._guarded(token_id, self.look), name=f"look-{token_id}")
 
     async def look(self, token_id: int) -> None:
-        """Look at one token upstream, and let what is seen bring it back, or set it aside for longer."""
-        async with self._database.transaction(read_only=True) as session:
-            row = await TokenRepository(session).get(token_id)
+        """Look at one token upstream, and let what is seen bring it back, or set it aside for longer.
+
+        Nothing happens when another replica looks at it, or has done so meanwhile.
+        """
+        async with self._locks.try_hold(f"look:{token_id}", _LOCK_LIFETIME, keep_alive=True) as is_mine:
+            if not is_mine:
+                return
+            async with self._database.transaction(read_only=True) as session:
+                row = await TokenRepository(session).get(token_id)
+            if self._waits_for_look(row):
+                await self._look(row)
+
+    def _waits_for_look(self, row: TokenRow) -> bool:
+        now = self._clock()
+        if row.state == TokenState.SUSPECT:
+            return row.state_until is not None and row.state_until <= now
+        interval = self._credits_interval if row.state == TokenState.PARKED else self._credits_refresh_interval
+        return row.credits_read_at is None or row.credits_read_at < now - interval
+
+    async def _look(self, row: TokenRow) -> None:
+        token_id = row.id
         if row.state_reason == StateReason.AUTH_REJECTED or self._store.open(row).is_due(self._clock()):
             await self._look_by_refresh(row)
             return
@@ -117,6 +147,9 @@ class CredentialUpkeep:
         await self._changes.change(token_id, change, cause=Cause(actor=TIME, cause=PAUSE_OVER))
 
     async def _renew(self, token_id: int) -> None:
+        # A replica that works on the same list is not waited for.
+        if await self._refresher.is_flying(token_id):
+            return
         credential = await self._store.read(token_id)
         if credential.refresh_time is not None and credential.refresh_time <= self._clock():
             await self._refresher.refresh(token_id, newer_than=credential.version)
@@ -128,6 +161,11 @@ class CredentialUpkeep:
             except Flow2APIError as error:
                 # Written down where it happened; the next round tries what is still due.
                 log.info("token_upkeep_failed", token_id=token_id, reason=error.reason)
+
+
+def _shuffled(token_ids: Sequence[int] | set[int]) -> list[int]:
+    """In any order, so that replicas that read the same list do not walk through it in step."""
+    return random.sample(list(token_ids), len(token_ids))
 
 
 def _store_probe(row: TokenRow, *, passed: bool, now: datetime) -> None:

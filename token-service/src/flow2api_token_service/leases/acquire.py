@@ -19,6 +19,10 @@ from flow2api_token_service.tokens.changes import TokenChanges
 log = get_logger(__name__)
 
 
+# So long tokens whose access cannot be renewed are passed over, where the caller did not want to wait as long itself.
+_SEARCH = timedelta(seconds=10)
+
+
 class NoEligibleToken(FailedPrecondition):
     """No token of the pool could ever serve this as the pool is now; waiting is pointless."""
 
@@ -50,8 +54,11 @@ class LeaseAcquirer:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait.total_seconds()
+        give_up = max(deadline, loop.time() + _SEARCH.total_seconds())
         trouble: UpstreamError | None = None
         while True:
+            if trouble is not None and loop.time() > give_up:
+                raise trouble
             attempt = replace(request, lease_id=new_id("lease"))
             answer = await self._queue.take(attempt, wait=timedelta(seconds=max(0.0, deadline - loop.time())))
             if isinstance(answer, Refusal):

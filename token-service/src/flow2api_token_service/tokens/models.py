@@ -54,6 +54,7 @@ class TokenRow(Base):
 
     tier: Mapped[int] = mapped_column("user_paygate_tier", default=0)
     credits: Mapped[int | None] = mapped_column(BigInteger)
+    # When they were last asked for, also in vain.
     credits_read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     project_id: Mapped[str] = mapped_column("current_project_id", String(200), default="")
     project_name: Mapped[str] = mapped_column("current_project_name", String(200), default="")

@@ -19,6 +19,9 @@ def entry_of(row: TokenRow) -> PoolEntry:
         state = IndexState.RESTING
     else:
         state = IndexState.WATCHED
+    until = health.until if state is IndexState.RESTING else None
+    if state is IndexState.ACTIVE and _waits_for_refresh(row):
+        state, until = IndexState.RESTING, row.refresh_time
     return PoolEntry(
         token_id=row.id,
         provider=row.provider,
@@ -26,9 +29,16 @@ def entry_of(row: TokenRow) -> PoolEntry:
         credits=row.credits,
         revision=row.revision,
         state=state,
-        state_until=health.until if state is IndexState.RESTING else None,
+        state_until=until,
         image_limit=row.image_concurrency if row.image_enabled else 0,
         video_limit=row.video_concurrency if row.video_enabled else 0,
         is_sick=health.is_sick,
         rests={model: rest.until for model, rest in health.rests.items()},
     )
+
+
+def _waits_for_refresh(row: TokenRow) -> bool:
+    """Whether the bearer has ended and could not be renewed: work is of no use before the next attempt."""
+    if row.bearer_expire_time is None or row.refresh_time is None:
+        return False
+    return row.bearer_expire_time < row.refresh_time

@@ -111,6 +111,20 @@ class TokenRepository:
         statement = select(TokenRow.id).where(or_(suspect, poor)).order_by(TokenRow.state_until).limit(limit)
         return (await self._session.execute(statement)).scalars().all()
 
+    async def ids_of_old_credits(self, *, providers: Sequence[str], read_before: datetime, limit: int) -> Sequence[int]:
+        """Tokens in use whose credits were not asked for since a time, the longest first."""
+        statement = (
+            select(TokenRow.id)
+            .where(
+                TokenRow.provider.in_(providers),
+                TokenRow.state.in_([TokenState.ACTIVE, TokenState.COOLING]),
+                or_(TokenRow.credits_read_at.is_(None), TokenRow.credits_read_at < read_before),
+            )
+            .order_by(TokenRow.credits_read_at, TokenRow.id)
+            .limit(limit)
+        )
+        return (await self._session.execute(statement)).scalars().all()
+
     async def ids_of_ended_pauses(self, *, now: datetime, limit: int) -> Sequence[int]:
         """Tokens whose stored state has ended by time."""
         statement = select(TokenRow.id).where(_is_over(now)).order_by(TokenRow.state_until).limit(limit)

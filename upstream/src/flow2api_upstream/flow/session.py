@@ -31,7 +31,7 @@ async def refresh(calls: FlowCalls, secret: Secret, *, proxy_url: str) -> Access
     renewed = renewed_session_token(answer.set_cookies, secret.value)
     return AccessGrant(
         bearer=access_token,
-        expire_time=_time_of(text_at(session, "expires")) or calls.clock() + _USUAL_LIFETIME,
+        expire_time=_end_of(text_at(session, "expires"), calls.clock()),
         email=text_at(session, "user", "email"),
         name=text_at(session, "user", "name"),
         rotated_secret=Secret(renewed) if renewed else None,
@@ -70,6 +70,12 @@ def _dead(reason: str, *, reason_of: Mapping[str, object] | None = None) -> Upst
 
 def _is_html(answer: HttpAnswer) -> bool:
     return "html" in answer.headers.get("content-type", "") or answer.body.lstrip()[:1] == b"<"
+
+
+def _end_of(stated: str, now: datetime) -> datetime:
+    """When the access token ends: as stated, but not later than such tokens live, as the session lives longer."""
+    usual = now + _USUAL_LIFETIME
+    return min(_time_of(stated) or usual, usual)
 
 
 def _time_of(text: str) -> datetime | None:

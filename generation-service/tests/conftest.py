@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from flow2api_common.database import Database
-from flow2api_common.errors import CapacityError, FailedPrecondition
+from flow2api_common.errors import CapacityError, FailedPrecondition, Flow2APIError
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.ids import new_id
@@ -25,6 +25,7 @@ from flow2api_generation_service.composition import running_generation_service
 from flow2api_generation_service.migrate import migrate
 from flow2api_generation_service.models_base import SCHEMA
 from flow2api_generation_service.settings import GenerationServiceSettings
+from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc, request_quota_pb2
 from flow2api_proto.generation.v1 import generation_service_pb2_grpc, image_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_sandbox.server import RunningSandbox
@@ -169,6 +170,33 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
         return token_service_pb2.AcquireLeaseResponse(lease=lease, credential=account.credential, candidate_index=index)
 
 
+class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):
+    """Lets every generation begin, and keeps what was asked, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[access_service_pb2.AuthorizeGenerationRequest] = []
+        self.refusal: Flow2APIError | None = None
+        self.gate: asyncio.Event | None = None
+        self.quota: request_quota_pb2.RequestQuota | None = None
+
+    async def AuthorizeGeneration(  # noqa: N802 - the name of the RPC
+        self, request: access_service_pb2.AuthorizeGenerationRequest, context: Any
+    ) -> access_service_pb2.AuthorizeGenerationResponse:
+        self.asked.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        api_key = access_service_pb2.ApiKey(api_key_id=request.api_key_id, daily_credit_budget=-1)
+        return access_service_pb2.AuthorizeGenerationResponse(api_key=api_key, request_quota=self.quota)
+
+
+@pytest.fixture
+def access() -> AccessStandIn:
+    """The keys of this test."""
+    return AccessStandIn()
+
+
 @pytest_asyncio.fixture
 async def pool(upstream_settings: UpstreamSettings) -> AsyncIterator[PoolStandIn]:
     """An empty pool."""
@@ -178,8 +206,8 @@ async def pool(upstream_settings: UpstreamSettings) -> AsyncIterator[PoolStandIn
 
 
 @pytest_asyncio.fixture
-async def token_addr(pool: PoolStandIn, service_token: SecretStr) -> AsyncIterator[str]:
-    """Where the pool listens."""
+async def token_addr(pool: PoolStandIn, access: AccessStandIn, service_token: SecretStr) -> AsyncIterator[str]:
+    """Where the pool and the keys are asked."""
 
     async def ready() -> None:
         return None
@@ -191,6 +219,9 @@ async def token_addr(pool: PoolStandIn, service_token: SecretStr) -> AsyncIterat
         readiness=ready,
     )
     server.register(lambda grpc_server: token_service_pb2_grpc.add_TokenServiceServicer_to_server(pool, grpc_server))
+    server.register(
+        lambda grpc_server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, grpc_server)
+    )
     yield await server.start()
     await server.stop(timedelta(0))
 
@@ -227,6 +258,7 @@ class GenerationClient:
     """A client of a running service."""
 
     stub: Any
+    api_key_id: str
 
     async def images(self, **fields: Any) -> list[image_pb2.GenerateImageResponse]:
         """Every event of a generation."""
@@ -234,7 +266,11 @@ class GenerationClient:
 
     def start(self, **fields: Any) -> Any:
         """A generation under way, to be followed or cancelled."""
-        request = {"model_id": "gemini-3.1-flash-image", "prompt": "a lighthouse", "api_key_id": "key_1"} | fields
+        request = {
+            "model_id": "gemini-3.1-flash-image",
+            "prompt": "a lighthouse",
+            "api_key_id": self.api_key_id,
+        } | fields
         return self.stub.GenerateImage(image_pb2.GenerateImageRequest(**request), timeout=60)
 
 
@@ -242,7 +278,15 @@ StartService = Callable[..., AbstractAsyncContextManager[GenerationClient]]
 
 
 @pytest.fixture
-def start_service(generation_settings: GenerationServiceSettings, service_token: SecretStr) -> StartService:
+def api_key_id() -> str:
+    """In whose name pictures are made."""
+    return "key_1"
+
+
+@pytest.fixture
+def start_service(
+    generation_settings: GenerationServiceSettings, service_token: SecretStr, api_key_id: str
+) -> StartService:
     """Runs a service with some settings changed."""
 
     @asynccontextmanager
@@ -251,7 +295,7 @@ def start_service(generation_settings: GenerationServiceSettings, service_token:
         await migrate(settings)
         async with running_generation_service(settings) as service:
             channel = open_channel(service.address, service_token=service_token)
-            yield GenerationClient(generation_service_pb2_grpc.GenerationServiceStub(channel))
+            yield GenerationClient(generation_service_pb2_grpc.GenerationServiceStub(channel), api_key_id)
             await channel.close()
 
     return start

@@ -15,6 +15,7 @@ from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.media_store import MediaStore
 from flow2api_common.nats_client import NatsConnection, nats_connection
+from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
 from flow2api_generation_service.cleanup import Cleanup
 from flow2api_generation_service.draining import DrainingTasks
@@ -62,6 +63,7 @@ class _Parts:
     store: MediaStore
     media: MediaService
     leases: LeaseClient
+    access: AccessClient
     providers: ProviderRegistry
     nats: NatsConnection
     tasks: BackgroundTasks
@@ -92,6 +94,7 @@ async def running_generation_service(
                 nats=parts.nats,
                 media=parts.media,
                 leases=parts.leases,
+                access=parts.access,
                 catalog=parts.catalog,
                 providers=parts.providers,
                 tasks=parts.tasks,
@@ -130,6 +133,7 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
         store=store,
         media=MediaService(database=database, store=store, settings=settings, clock=clock),
         leases=LeaseClient(channel),
+        access=AccessClient(channel),
         providers=providers,
         nats=nats,
         tasks=await stack.enter_async_context(BackgroundTasks()),
@@ -149,6 +153,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs) -> GenerationServicer:
     )
     images = GenerateImages(
         catalog=parts.catalog,
+        access=parts.access,
         media=parts.media,
         maker=maker,
         books=ImageBooks(database=database, clock=clock),

@@ -17,6 +17,7 @@ from PIL import Image
 
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_generation_service.settings import GenerationServiceSettings
+from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.generation.v1 import generation_service_pb2, image_pb2, media_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
 from flow2api_sandbox.faults import Fault
@@ -505,14 +506,14 @@ async def collect(call: Any) -> list[image_pb2.GenerateImageResponse]:
 
 class TestTokenServiceThatIsAway:
     async def test_request_is_refused_as_unavailable_and_works_again_later(
-        self, start_service: Any, pool: Any, unused_tcp_port: int, service_token: Any
+        self, start_service: Any, pool: Any, access: Any, unused_tcp_port: int, service_token: Any
     ) -> None:
         await pool.add_flow(ST)
         address = f"127.0.0.1:{unused_tcp_port}"
         async with start_service(token_addr=address) as client:
             error = await refused(client.images())
             assert error.code() is grpc.StatusCode.UNAVAILABLE
-            server = serving(pool, address, service_token)
+            server = serving(pool, access, address, service_token)
             await server.start()
             try:
                 events = await eventually(client.images, timeout=20)
@@ -521,12 +522,18 @@ class TestTokenServiceThatIsAway:
                 await server.stop(timedelta(0))
 
     async def test_lease_is_given_back_once_it_answers_again(
-        self, start_service: Any, pool: Any, sandbox: RunningSandbox, unused_tcp_port: int, service_token: Any
+        self,
+        start_service: Any,
+        pool: Any,
+        access: Any,
+        sandbox: RunningSandbox,
+        unused_tcp_port: int,
+        service_token: Any,
     ) -> None:
         await pool.add_flow(ST)
         sandbox.world.faults.add(Fault(kind="delay", route="flow.images", delay=0.5))
         address = f"127.0.0.1:{unused_tcp_port}"
-        server = serving(pool, address, service_token)
+        server = serving(pool, access, address, service_token)
         await server.start()
         async with start_service(token_addr=address) as client:
             call = client.start()
@@ -537,17 +544,20 @@ class TestTokenServiceThatIsAway:
             rest = [event async for event in call]
             assert len(images_of(rest)) == 1
             assert pool.live_leases == 1
-            again = serving(pool, address, service_token)
+            again = serving(pool, access, address, service_token)
             await again.start()
             await all_given_back(pool)
             assert pool.outcome_names == ["OK"]
             await again.stop(timedelta(0))
 
 
-def serving(pool: Any, address: str, service_token: Any) -> GrpcServer:
+def serving(pool: Any, access: Any, address: str, service_token: Any) -> GrpcServer:
     async def ready() -> None:
         return None
 
     server = GrpcServer(address=address, service_token=service_token, service_names=[], readiness=ready)
     server.register(lambda grpc_server: token_service_pb2_grpc.add_TokenServiceServicer_to_server(pool, grpc_server))
+    server.register(
+        lambda grpc_server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, grpc_server)
+    )
     return server

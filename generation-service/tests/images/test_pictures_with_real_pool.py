@@ -20,6 +20,7 @@ from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
 from flow2api_testing.waiting import eventually
+from flow2api_token_service.access.bootstrap import SETTINGS_KEY_ID
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate as migrate_tokens
 from flow2api_token_service.settings import TokenServiceSettings
@@ -46,10 +47,17 @@ async def token_addr(
         flow_api_url=upstream_settings.flow_api_url,
         gemini_url=upstream_settings.gemini_url,
         upstream_impersonate="",
+        api_key="test-key-0123456789",
     )
     await migrate_tokens(settings)
     async with running_token_service(settings) as service:
         yield service.address
+
+
+@pytest.fixture
+def api_key_id() -> str:
+    """The key of the settings."""
+    return SETTINGS_KEY_ID
 
 
 @pytest_asyncio.fixture

@@ -10,9 +10,10 @@ from typing import Any
 import grpc
 import pytest
 
-from flow2api_common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from flow2api_common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.media_store import MediaStore
+from flow2api_proto.access.v1 import request_quota_pb2
 from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2, video_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
 from flow2api_testing.waiting import eventually
@@ -50,6 +51,26 @@ class TestCreate:
         await videos.until(first.video_id, "completed")
         await videos.until(other_key.video_id, "completed")
         assert videos.submissions("waves") == 2
+
+    async def test_each_job_is_authorized_once(self, videos: Any, access: Any) -> None:
+        access.quota = request_quota_pb2.RequestQuota(limit=3, remaining=2)
+        request = video_pb2.CreateVideoRequest(
+            model_id="veo_3_1_t2v_fast_landscape", prompt="waves", api_key_id="key_1", request_id="r1"
+        )
+        first = await videos.stub.CreateVideo(request)
+        again = await videos.stub.CreateVideo(request)
+        (asked,) = access.asked
+        assert (asked.api_key_id, asked.model_id) == ("key_1", "veo_3_1_t2v_fast_landscape")
+        assert asked.generation_id == first.video.video_id
+        assert first.request_quota.remaining == 2
+        assert not again.HasField("request_quota")
+
+    async def test_refused_job_is_not_accepted(self, videos: Any, access: Any) -> None:
+        access.refusal = PermissionDenied("no", reason="MODEL_NOT_ALLOWED")
+        with pytest.raises(PermissionDenied) as caught, rpc_errors("generation"):
+            await videos.create(request_id="r1")
+        assert caught.value.reason == "MODEL_NOT_ALLOWED"
+        assert not (await videos.stub.ListVideos(video_pb2.ListVideosRequest())).videos
 
     async def test_the_same_request_may_upload_its_picture_anew(
         self, videos: Any, picture: Callable[..., bytes]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -19,9 +20,11 @@ from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
 from flow2api_proto.tokens.v1 import token_service_pb2, token_service_pb2_grpc
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
+from flow2api_token_service.access.authorize import Authorizer
 from flow2api_token_service.access.bootstrap import Bootstrap
 from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.passwords import Passwords
+from flow2api_token_service.access.request_limit import RequestLimit
 from flow2api_token_service.access.secrets import SecretHasher
 from flow2api_token_service.access.servicer import AccessServicer
 from flow2api_token_service.audit.audit_log import AuditLog
@@ -167,6 +170,7 @@ async def _build(
     changes = TokenChanges(database=database, index=index, clock=clock)
 
     api_keys = ApiKeys(database=database, index=index, hasher=hasher, settings=settings, clock=clock)
+    authorizer = Authorizer(api_keys=api_keys, limit=RequestLimit(redis=redis))
     passwords = Passwords()
     limit = LoginLimit(redis=redis, hasher=hasher)
     admins = Admins(database=database, passwords=passwords, hasher=hasher, limit=limit, settings=settings, clock=clock)
@@ -191,7 +195,7 @@ async def _build(
         index=index,
         locks=locks,
         put_tokens=changes.put_all,
-        put_key_limits=api_keys.put_limits,
+        put_keys=partial(api_keys.put_shares, replace_all=True),
         strategy=settings.lease_strategy,
     )
     line = WaitingLine(redis)
@@ -232,7 +236,7 @@ async def _build(
     )
     return _Parts(
         tokens=tokens,
-        access=AccessServicer(api_keys=api_keys, admins=admins, audit=audit, settings=settings),
+        access=AccessServicer(api_keys=api_keys, authorizer=authorizer, admins=admins, audit=audit, settings=settings),
         queue=queue,
         refresher=refresher,
         key_check=key_check,

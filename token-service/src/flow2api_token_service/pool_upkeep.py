@@ -38,5 +38,5 @@ class PoolUpkeep:
         """Write the latest changes in SQL to Redis once more: a process may have been killed between the two."""
         start = self._clock()
         await self._changes.resync(self._synced_until)
-        await self._api_keys.put_limits()
+        await self._api_keys.put_shares()
         self._synced_until = start

@@ -118,7 +118,7 @@ def open_replica(redis_url: str) -> StartReplica:
         async def put_nothing() -> None:
             return None
 
-        builder = IndexBuilder(index=index, locks=RedisLocks(redis), put_tokens=put_tokens, put_key_limits=put_nothing)
+        builder = IndexBuilder(index=index, locks=RedisLocks(redis), put_tokens=put_tokens, put_keys=put_nothing)
         queue = LeaseQueue(
             index=index,
             line=WaitingLine(redis),

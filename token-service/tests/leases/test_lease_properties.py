@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from flow2api_common.settings import load_settings
 from flow2api_testing.waiting import eventually
 from flow2api_token_service.leases.pool_index import PoolIndex
-from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, TakenLease, Verdict
+from flow2api_token_service.leases.records import KeyShare, LeaseKind, LeaseRecord, TakenLease, Verdict
 from flow2api_token_service.redis_client import KEY_PREFIX, open_redis
 from flow2api_token_service.settings import RedisSettings
 
@@ -75,7 +75,7 @@ def machine_of(loop: asyncio.AbstractEventLoop, redis, start_replica, entry, wis
 
         async def fill(self) -> None:
             await redis.flushall()
-            await self.index.put_key_weights(WEIGHTS)
+            await self.index.put_keys([KeyShare(api_key_id=key, weight=weight) for key, weight in WEIGHTS.items()])
             await self.index.put(self.entries)
             await self.index.mark_built("epoch")
 

@@ -15,6 +15,7 @@ from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.records import (
     Candidate,
     IndexState,
+    KeyShare,
     LeaseKind,
     Refusal,
     RefusalReason,
@@ -179,7 +180,7 @@ class TestAcquire:
 
     async def test_api_key_has_a_limit_of_its_own(self, index, entry, wish):
         await index.put([entry(1, image_limit=-1)])
-        await index.put_key_limits({"key": 2, "other": -1})
+        await index.put_keys([KeyShare(api_key_id="key", limit=2), KeyShare(api_key_id="other")])
         first = taken(await index.acquire(wish(api_key_id="key")))
         taken(await index.acquire(wish(api_key_id="key", kind=LeaseKind.VIDEO)))
 

@@ -11,6 +11,7 @@ import pytest
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_token_service.leases.records import (
     IndexState,
+    KeyShare,
     LeaseRecord,
     Offer,
     Queued,
@@ -63,7 +64,7 @@ class TestOrder:
 
     async def test_keys_share_by_their_weights(self, index, entry, wish, start_replica, waiting):
         await index.put([entry(1)])
-        await index.put_key_weights({"heavy": 3})
+        await index.put_keys([KeyShare(api_key_id="heavy", weight=3)])
         replicas = [start_replica() for _ in range(2)]
         held = taken(await index.acquire(wish()))
         tasks = []
@@ -114,7 +115,7 @@ class TestOrder:
 
     async def test_key_at_its_limit_waits_while_others_are_served(self, index, entry, wish, start_replica, waiting):
         await index.put([entry(1, image_limit=2)])
-        await index.put_key_limits({"small": 1})
+        await index.put_keys([KeyShare(api_key_id="small", limit=1)])
         replica = start_replica()
         small = taken(await index.acquire(wish(api_key_id="small")))
         other = taken(await index.acquire(wish()))
@@ -129,6 +130,32 @@ class TestOrder:
         await release(index, small)
 
         assert taken(await second).api_key_id == "small"
+
+    async def test_raised_limit_serves_at_once_those_who_waited_for_it(
+        self, index, entry, wish, start_replica, waiting
+    ):
+        await index.put([entry(1, image_limit=9)])
+        await index.put_keys([KeyShare(api_key_id="small", limit=1)])
+        replica = start_replica()
+        held = taken(await index.acquire(wish(api_key_id="small")))
+        second = wait_on(replica, wish(api_key_id="small"))
+        await waiting(1)
+
+        await index.put_keys([KeyShare(api_key_id="small", revision=2, limit=2)])
+
+        assert taken(await second).lease_id != held.lease_id
+
+    async def test_older_share_of_a_key_does_not_come_back(self, index, entry, wish):
+        await index.put([entry(1, image_limit=9)])
+        await index.put_keys([KeyShare(api_key_id="key", revision=3, limit=0)])
+
+        await index.put_keys([KeyShare(api_key_id="key", revision=2, limit=5)])
+        late = await index.acquire(wish(api_key_id="key"))
+        await index.put_keys([KeyShare(api_key_id="key", revision=1, limit=5)], replace_all=True)
+
+        assert isinstance(late, Refusal)
+        assert late.reason is RefusalReason.KEY_BUSY
+        taken(await index.acquire(wish(api_key_id="key")))
 
 
 class TestWakeUp:

@@ -12,6 +12,7 @@ from typing import Final
 from flow2api_common.clock import Clock
 from flow2api_common.errors import Conflict
 from flow2api_common.ids import new_id
+from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.draining import DrainingTasks
 from flow2api_generation_service.images.books import ImageBooks
@@ -27,6 +28,7 @@ from flow2api_generation_service.images.idempotency import (
 from flow2api_generation_service.images.picture import PictureMaker
 from flow2api_generation_service.images.request import ImageRequest, read_request, request_hash
 from flow2api_generation_service.media.service import MediaService
+from flow2api_proto.access.v1 import access_service_pb2
 from flow2api_proto.generation.v1 import image_pb2
 
 _POLL: Final = timedelta(milliseconds=500)
@@ -46,6 +48,7 @@ class GenerateImages:
         self,
         *,
         catalog: Catalog,
+        access: AccessClient,
         media: MediaService,
         maker: PictureMaker,
         books: ImageBooks,
@@ -54,6 +57,7 @@ class GenerateImages:
         clock: Clock,
     ) -> None:
         self._catalog = catalog
+        self._access = access
         self._media = media
         self._maker = maker
         self._books = books
@@ -67,12 +71,16 @@ class GenerateImages:
     ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
         """Make pictures and tell how it goes, as the RPC GenerateImage promises. Raises Flow2APIError.
 
+        The API key must allow it (`AccessClient.authorize`).
+
         With a ``request_id``, a repeat joins the running generation or gets the results of the finished one.
         """
         checked = await read_request(request, self._catalog, self._media)
         if not request.request_id:
-            generation = self._begin(checked, new_id("image"), key=None, digest="")
-            async with aclosing(generation.events.follow()) as events:
+            generation_id = new_id("image")
+            authorized = await self._authorize(checked, generation_id)
+            generation = self._begin(checked, generation_id, key=None, digest="")
+            async with aclosing(_told(generation, authorized)) as events:
                 async for event in events:
                     yield event
             return
@@ -87,7 +95,7 @@ class GenerateImages:
     ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
         give_up_at = asyncio.get_running_loop().time() + _LONGEST_JOIN.total_seconds()
         while asyncio.get_running_loop().time() < give_up_at:
-            generation = self._joinable(key, digest)
+            generation, authorized = self._joinable(key, digest), None
             if generation is not None and generation.is_given_up():
                 await asyncio.sleep(_POLL.total_seconds())
                 continue
@@ -100,11 +108,12 @@ class GenerateImages:
                             yield event
                         return
                     case Claimed():
+                        authorized = await self._authorize_claimed(request, generation_id, key)
                         generation = self._begin(request, generation_id, key=key, digest=digest)
                     case RunningElsewhere():
                         await asyncio.sleep(_POLL.total_seconds())
                         continue
-            async with aclosing(generation.events.follow()) as following:
+            async with aclosing(_told(generation, authorized)) as following:
                 async for event in following:
                     yield event
             return
@@ -121,6 +130,23 @@ class GenerateImages:
         if running.request_hash != digest:
             raise conflict()
         return running.generation
+
+    async def _authorize(
+        self, request: ImageRequest, generation_id: str
+    ) -> access_service_pb2.AuthorizeGenerationResponse:
+        return await self._access.authorize(
+            api_key_id=request.api_key_id, model=request.plan.model, generation_id=generation_id
+        )
+
+    async def _authorize_claimed(
+        self, request: ImageRequest, generation_id: str, key: RequestKey
+    ) -> access_service_pb2.AuthorizeGenerationResponse:
+        try:
+            return await self._authorize(request, generation_id)
+        except BaseException:
+            # Refused, or the client has gone: a repeat begins anew.
+            self._background.start(f"forget-{generation_id}", self._keys.forget(key, generation_id))
+            raise
 
     def _begin(
         self, request: ImageRequest, generation_id: str, *, key: RequestKey | None, digest: str
@@ -140,3 +166,21 @@ class GenerateImages:
         if key is not None:
             task.add_done_callback(lambda _: self._running.pop(key, None))
         return generation
+
+
+async def _told(
+    generation: ImageGeneration, authorized: access_service_pb2.AuthorizeGenerationResponse | None
+) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
+    """The events of a generation; the first tells whom it was counted for what is left."""
+    untold = authorized if authorized is not None and authorized.HasField("request_quota") else None
+    async with aclosing(generation.events.follow()) as events:
+        async for event in events:
+            if untold is None:
+                yield event
+                continue
+            # Others who follow see the same events.
+            first = image_pb2.GenerateImageResponse()
+            first.CopyFrom(event)
+            first.request_quota.CopyFrom(untold.request_quota)
+            untold = None
+            yield first

@@ -125,6 +125,11 @@ class IdempotencyKeys:
         async with self._database.transaction() as session:
             await IdempotencyRepository(session).change(key, generation_id, claimed_until=self._clock() + CLAIM)
 
+    async def forget(self, key: RequestKey, generation_id: str) -> None:
+        """Give up a claim of ours, so that a repeat runs anew."""
+        async with self._database.transaction() as session:
+            await IdempotencyRepository(session).forget(key, generation_id)
+
     async def delete_expired(self) -> None:
         """Remove keys whose time is over."""
         async with self._database.transaction() as session:

@@ -10,6 +10,7 @@ from flow2api_common.database import Database
 from flow2api_common.lifecycle import BackgroundTasks
 from flow2api_common.nats_client import NatsConnection, PullWorker
 from flow2api_common.nats_streams import VIDEO_EVENTS, VIDEO_JOBS
+from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.service import MediaService
@@ -42,6 +43,7 @@ async def running_videos(
     nats: NatsConnection,
     media: MediaService,
     leases: LeaseClient,
+    access: AccessClient,
     catalog: Catalog,
     providers: ProviderRegistry,
     tasks: BackgroundTasks,
@@ -111,7 +113,13 @@ async def running_videos(
     try:
         yield VideoRpcs(
             creation=VideoCreation(
-                database=database, catalog=catalog, media=media, outbox=outbox, clock=clock, settings=settings
+                database=database,
+                catalog=catalog,
+                access=access,
+                media=media,
+                outbox=outbox,
+                clock=clock,
+                settings=settings,
             ),
             reader=reader,
             watch=VideoWatch(reader=reader, changes=changes),

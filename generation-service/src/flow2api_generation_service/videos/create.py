@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from flow2api_common.database import Database
 from flow2api_common.errors import FieldViolation, InvalidArgument
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
 from flow2api_generation_service.media.service import MediaService
@@ -29,6 +31,7 @@ from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.request_identity import check_same_request, request_digest
 from flow2api_generation_service.videos.settings import VideoSettings
 from flow2api_generation_service.videos.states import JobState, Stage
+from flow2api_proto.access.v1.request_quota_pb2 import RequestQuota
 from flow2api_proto.generation.v1 import video_pb2
 
 log = get_logger(__name__)
@@ -43,6 +46,14 @@ _LARGEST_SEED: Final = 99_999
 """What every upstream takes; Flow from 1. Source: docs/upstream/flow.md, section 8."""
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptedVideo:
+    """A job, and what its API key has left of its minute: nothing without a limit, and for a repeat."""
+
+    video_id: str
+    request_quota: RequestQuota | None = None
+
+
 class VideoCreation:
     """Accepts jobs."""
 
@@ -51,6 +62,7 @@ class VideoCreation:
         *,
         database: Database,
         catalog: Catalog,
+        access: AccessClient,
         media: MediaService,
         outbox: OutboxRelay,
         clock: Clock,
@@ -58,26 +70,30 @@ class VideoCreation:
     ) -> None:
         self._database = database
         self._catalog = catalog
+        self._access = access
         self._media = media
         self._outbox = outbox
         self._clock = clock
         self._settings = settings
 
-    async def create(self, request: video_pb2.CreateVideoRequest) -> str:
-        """Accept a job, or find the one that the same request made before; answers its id.
+    async def create(self, request: video_pb2.CreateVideoRequest) -> AcceptedVideo:
+        """Accept a job, or find the one that the same request made before.
 
         Raises InvalidArgument, NotFound (MODEL_NOT_FOUND, MEDIA_NOT_FOUND, VIDEO_NOT_FOUND), FailedPrecondition
-        (VIDEO_NOT_READY), Conflict (IDEMPOTENCY_CONFLICT).
+        (VIDEO_NOT_READY), Conflict (IDEMPOTENCY_CONFLICT), and what `AccessClient.authorize` does.
         """
         now = self._clock()
         _check(request, now)
         digest = await self._digest(request)
         existing = await self._find(request, digest)
         if existing is not None:
-            return existing
+            return AcceptedVideo(existing)
         plan = self._catalog.plan_video(_facts(request))
         await self._check_source(request)
         job = self._new_job(request, plan, digest, now)
+        authorized = await self._access.authorize(
+            api_key_id=request.api_key_id, model=plan.model, generation_id=job.video_id
+        )
         images = await self._store_images(request, job.video_id)
         try:
             async with self._database.transaction() as session:
@@ -94,10 +110,10 @@ class VideoCreation:
             existing = await self._find(request, digest)
             if existing is None:
                 raise
-            return existing
+            return AcceptedVideo(existing)
         self._outbox.wake()
         log.info("video_accepted", video_id=job.video_id, model_id=job.model_id, kind=job.kind)
-        return job.video_id
+        return AcceptedVideo(job.video_id, authorized.request_quota if authorized.HasField("request_quota") else None)
 
     async def _digest(self, request: video_pb2.CreateVideoRequest) -> str:
         """What the request is recognised by. Its pictures count by their content, because a repeat uploads large ones

@@ -30,8 +30,9 @@ class VideoRpcs:
     ) -> video_pb2.CreateVideoResponse:
         """Accept a job."""
         del context
-        video_id = await self._creation.create(request)
-        return video_pb2.CreateVideoResponse(video=await self._reader.get(video_id))
+        accepted = await self._creation.create(request)
+        video = await self._reader.get(accepted.video_id)
+        return video_pb2.CreateVideoResponse(video=video, request_quota=accepted.request_quota)
 
     async def GetVideo(  # noqa: N802 - the name of the RPC
         self, request: video_pb2.GetVideoRequest, context: _Context

@@ -1,27 +1,28 @@
-"""API keys: making, checking and ending them."""
+"""API keys: making, checking, changing and ending them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Any
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
-from flow2api_common.errors import DependencyUnavailable, InvalidArgument, Unauthenticated
+from flow2api_common.errors import DependencyUnavailable, FailedPrecondition, InvalidArgument, Unauthenticated
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_token_service.access.key_policy import policy_values
 from flow2api_token_service.access.models import ApiKeyRow
 from flow2api_token_service.access.repository import ApiKeyRepository
 from flow2api_token_service.access.secrets import SecretHasher, new_api_key, shown_prefix
 from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.leases.records import KeyShare
 from flow2api_token_service.settings import MIN_API_KEY_LENGTH, AccessSettings
 
 log = get_logger(__name__)
 
 API_KEY = "api-key"
 _MAX_SECRET_LENGTH = 512
-_MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,37 +51,50 @@ class ApiKeys:
         if secret and len(secret) <= _MAX_SECRET_LENGTH:
             async with self._database.transaction(read_only=True) as session:
                 row = await ApiKeyRepository(session).find_by_hash(self._hasher.hash(secret, purpose=API_KEY))
-        if row is None or row.revoked_at is not None or _is_past(row.expires_at, self._clock()):
-            raise Unauthenticated("The API key is not valid.", reason="API_KEY_INVALID")
-        return row
+        return self._checked(row)
 
-    async def create(
-        self, *, name: str, max_concurrency: int | None, expires_at: datetime | None, secret: str = ""
-    ) -> MadeKey:
-        """Make a key. Raises InvalidArgument, and Conflict when ``secret`` is in use."""
-        if not name.strip() or len(name) > _MAX_NAME_LENGTH:
-            raise InvalidArgument.of("name", f"A name of at most {_MAX_NAME_LENGTH} characters is required.")
-        if max_concurrency is not None and max_concurrency < -1:
-            raise InvalidArgument.of("max_concurrency", "A limit is -1 (unlimited) or more.")
+    async def live(self, api_key_id: str) -> ApiKeyRow:
+        """The key of this id, as long as it opens anything. Raises Unauthenticated, without telling why."""
+        async with self._database.transaction(read_only=True) as session:
+            return self._checked(await ApiKeyRepository(session).find(api_key_id))
+
+    async def create(self, values: Mapping[str, Any], *, secret: str = "") -> MadeKey:
+        """Make a key; ``values`` are of its policy (`policy_values`), ``name`` at least, the others have defaults.
+
+        Raises InvalidArgument, and Conflict when ``secret`` is in use.
+        """
+        now = self._clock()
+        chosen = policy_values({"max_concurrency": self._settings.default_api_key_concurrency, **values}, now=now)
         if secret and not MIN_API_KEY_LENGTH <= len(secret) <= _MAX_SECRET_LENGTH:
             raise InvalidArgument.of("secret", f"A key has {MIN_API_KEY_LENGTH} to {_MAX_SECRET_LENGTH} characters.")
-        now = self._clock()
-        if _is_past(expires_at, now):
-            raise InvalidArgument.of("expire_time", "This time has passed.")
         secret = secret or new_api_key()
         row = ApiKeyRow(
             id=new_id("key"),
-            name=name.strip(),
             prefix=shown_prefix(secret),
             secret_hash=self._hasher.hash(secret, purpose=API_KEY),
-            max_concurrency=self._settings.default_api_key_concurrency if max_concurrency is None else max_concurrency,
             created_at=now,
-            expires_at=expires_at,
+            **chosen,
         )
         async with self._database.transaction() as session:
             await ApiKeyRepository(session).add(row)
         await self._publish(row)
         return MadeKey(row, secret)
+
+    async def update(self, api_key_id: str, values: Mapping[str, Any]) -> ApiKeyRow:
+        """Change fields of its policy (`policy_values`). What is in flight goes on.
+
+        Raises InvalidArgument, NotFound, and FailedPrecondition API_KEY_REVOKED.
+        """
+        chosen = policy_values(values, now=self._clock())
+        async with self._database.transaction() as session:
+            row = await ApiKeyRepository(session).get(api_key_id, lock=True)
+            if row.revoked_at is not None:
+                raise FailedPrecondition("This API key was revoked.", reason="API_KEY_REVOKED")
+            for field, value in chosen.items():
+                setattr(row, field, value)
+            row.revision += 1
+        await self._publish(row)
+        return row
 
     async def get(self, api_key_id: str) -> ApiKeyRow:
         """One key. Raises NotFound."""
@@ -106,19 +120,24 @@ class ApiKeys:
                 log.info("api_key_revoked", api_key_id=row.id)
         return row
 
-    async def put_limits(self) -> None:
-        """Write the limits of all keys to Redis. Raises DependencyUnavailable."""
+    async def put_shares(self, *, replace_all: bool = False) -> None:
+        """Write the shares of all keys to Redis (`PoolIndex.put_keys`). Raises DependencyUnavailable."""
         async with self._database.transaction(read_only=True) as session:
             rows = await ApiKeyRepository(session).all()
-        await self._index.put_key_limits({row.id: row.max_concurrency for row in rows})
+        await self._index.put_keys([_share(row) for row in rows], replace_all=replace_all)
 
     async def _publish(self, row: ApiKeyRow) -> None:
         try:
-            await self._index.put_key_limits({row.id: row.max_concurrency})
+            await self._index.put_keys([_share(row)])
         except DependencyUnavailable:
-            # The key is made and its secret must reach the caller; the next resync writes the limit.
-            log.warning("key_limit_write_missed", api_key_id=row.id)
+            # The change is stored and must not be reported as failed; the next resync writes it.
+            log.warning("key_share_write_missed", api_key_id=row.id)
+
+    def _checked(self, row: ApiKeyRow | None) -> ApiKeyRow:
+        if row is None or row.revoked_at is not None or (row.expires_at and row.expires_at <= self._clock()):
+            raise Unauthenticated("The API key is not valid.", reason="API_KEY_INVALID")
+        return row
 
 
-def _is_past(time: datetime | None, now: datetime) -> bool:
-    return time is not None and time <= now
+def _share(row: ApiKeyRow) -> KeyShare:
+    return KeyShare(api_key_id=row.id, revision=row.revision, limit=row.max_concurrency, weight=row.weight)

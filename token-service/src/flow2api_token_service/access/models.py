@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flow2api_common.database import UtcDateTime
 from flow2api_token_service.models_base import SCHEMA, Base
 
+UNLIMITED = -1
+
 
 class ApiKeyRow(Base):
-    """A client's key."""
+    """A client's key and what it may do (`key_policy.py`); ``revision`` counts the changes of that."""
 
     __tablename__ = "api_keys"
 
@@ -21,6 +23,11 @@ class ApiKeyRow(Base):
     prefix: Mapped[str] = mapped_column(String(16))
     secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
     max_concurrency: Mapped[int]
+    weight: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    requests_per_minute: Mapped[int] = mapped_column(default=UNLIMITED, server_default=text("-1"))
+    daily_credit_budget: Mapped[int] = mapped_column(BigInteger, default=UNLIMITED, server_default=text("-1"))
+    allowed_models: Mapped[list[str]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
+    revision: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 import grpc
@@ -13,7 +12,14 @@ from flow2api_proto.access.v1 import access_service_pb2 as pb
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
-from flow2api_token_service.access.models import AdminRow, ApiKeyRow
+from flow2api_token_service.access.authorize import Authorizer, GenerationWish
+from flow2api_token_service.access.models import AdminRow
+from flow2api_token_service.access.proto_to_key import (
+    api_key_message,
+    changed_values,
+    chosen_values,
+    quota_message,
+)
 from flow2api_token_service.audit.actor import actor_of, admin_actor
 from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.audit.models import AuditRow
@@ -30,8 +36,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """flow2api.access.v1.AccessService."""
 
-    def __init__(self, *, api_keys: ApiKeys, admins: Admins, audit: AuditLog, settings: AccessSettings) -> None:
+    def __init__(
+        self,
+        *,
+        api_keys: ApiKeys,
+        authorizer: Authorizer,
+        admins: Admins,
+        audit: AuditLog,
+        settings: AccessSettings,
+    ) -> None:
         self._api_keys = api_keys
+        self._authorizer = authorizer
         self._admins = admins
         self._audit = audit
         self._settings = settings
@@ -43,25 +58,20 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         del context
         row = await self._api_keys.authenticate(request.secret)
         cache_duration = duration(self._settings.api_key_cache_duration)
-        return pb.AuthenticateApiKeyResponse(api_key=_api_key(row), cache_duration=cache_duration)
+        return pb.AuthenticateApiKeyResponse(api_key=api_key_message(row), cache_duration=cache_duration)
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a key."""
         detail = f"name: {request.name[:100]}"
         async with self._audit.entry(actor_of(context), "api_key.create", detail=detail) as entry:
-            made = await self._api_keys.create(
-                name=request.name,
-                max_concurrency=request.max_concurrency if request.HasField("max_concurrency") else None,
-                expires_at=request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None,
-                secret=request.secret,
-            )
+            made = await self._api_keys.create(chosen_values(request), secret=request.secret)
             entry.target = f"api_key/{made.row.id}"
-        return pb.CreateApiKeyResponse(api_key=_api_key(made.row), secret=made.secret)
+        return pb.CreateApiKeyResponse(api_key=api_key_message(made.row), secret=made.secret)
 
     async def GetApiKey(self, request: pb.GetApiKeyRequest, context: Context) -> pb.GetApiKeyResponse:
         """Read one key."""
         del context
-        return pb.GetApiKeyResponse(api_key=_api_key(await self._api_keys.get(request.api_key_id)))
+        return pb.GetApiKeyResponse(api_key=api_key_message(await self._api_keys.get(request.api_key_id)))
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """Read keys, oldest first."""
@@ -74,14 +84,41 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         except NotFound as exc:
             raise InvalidArgument.of("page_token", "This page token was not given out by this service.") from exc
         next_page = rows[limit - 1].id if len(rows) > limit else ""
-        return pb.ListApiKeysResponse(api_keys=[_api_key(row) for row in rows[:limit]], next_page_token=next_page)
+        return pb.ListApiKeysResponse(
+            api_keys=[api_key_message(row) for row in rows[:limit]], next_page_token=next_page
+        )
+
+    async def UpdateApiKey(self, request: pb.UpdateApiKeyRequest, context: Context) -> pb.UpdateApiKeyResponse:
+        """Change what a key may do."""
+        target = f"api_key/{request.api_key.api_key_id[:64]}"
+        detail = f"fields: {', '.join(sorted(request.update_mask.paths))[:200]}"
+        async with self._audit.entry(actor_of(context), "api_key.update", target=target, detail=detail):
+            row = await self._api_keys.update(request.api_key.api_key_id, changed_values(request))
+        return pb.UpdateApiKeyResponse(api_key=api_key_message(row))
 
     async def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: Context) -> pb.RevokeApiKeyResponse:
         """End a key for good."""
         target = f"api_key/{request.api_key_id[:64]}"
         async with self._audit.entry(actor_of(context), "api_key.revoke", target=target):
             row = await self._api_keys.revoke(request.api_key_id)
-        return pb.RevokeApiKeyResponse(api_key=_api_key(row))
+        return pb.RevokeApiKeyResponse(api_key=api_key_message(row))
+
+    async def AuthorizeGeneration(
+        self, request: pb.AuthorizeGenerationRequest, context: Context
+    ) -> pb.AuthorizeGenerationResponse:
+        """Let a generation begin, and count it."""
+        del context
+        authorized = await self._authorizer.authorize(
+            GenerationWish(
+                api_key_id=request.api_key_id,
+                model_id=request.model_id,
+                served_model_id=request.served_model_id,
+                generation_id=request.generation_id,
+            )
+        )
+        return pb.AuthorizeGenerationResponse(
+            api_key=api_key_message(authorized.api_key), request_quota=quota_message(authorized.quota)
+        )
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
         """Open an administrator's session."""
@@ -131,18 +168,6 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         rows = await self._audit.page(before_id=before_id or None, limit=limit + 1)
         next_page = str(rows[limit - 1].id) if len(rows) > limit else ""
         return pb.ListAuditLogResponse(entries=[_audit_entry(row) for row in rows[:limit]], next_page_token=next_page)
-
-
-def _api_key(row: ApiKeyRow) -> pb.ApiKey:
-    return pb.ApiKey(
-        api_key_id=row.id,
-        name=row.name,
-        prefix=row.prefix,
-        max_concurrency=row.max_concurrency,
-        create_time=timestamp(row.created_at),
-        revoke_time=timestamp(row.revoked_at),
-        expire_time=timestamp(row.expires_at),
-    )
 
 
 def _audit_entry(row: AuditRow) -> pb.AuditEntry:

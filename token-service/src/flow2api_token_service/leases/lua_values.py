@@ -9,6 +9,7 @@ from typing import Any
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_token_service.leases.records import (
     Candidate,
+    KeyShare,
     LeaseRecord,
     LeaseRequest,
     PoolEntry,
@@ -98,6 +99,11 @@ def lease_args(lease: LeaseRecord) -> dict[str, Any]:
         "key": lease.api_key_id,
         "model": lease.upstream_model,
     }
+
+
+def share_args(share: KeyShare) -> dict[str, Any]:
+    """What ``put_keys.lua`` is told of an API key."""
+    return {"id": share.api_key_id, "revision": share.revision, "limit": share.limit, "weight": share.weight}
 
 
 def entry_args(entry: PoolEntry, *, credits_are_fresh: bool) -> dict[str, Any]:

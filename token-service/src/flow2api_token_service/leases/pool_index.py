@@ -7,7 +7,7 @@ whole index raise IndexMissing when it is not (completely) there. Keys: see ``sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from redis.asyncio import Redis
@@ -20,11 +20,13 @@ from flow2api_token_service.leases.lua_values import (
     milliseconds,
     pairs_of,
     refusal,
+    share_args,
     summed,
     taken_lease,
     time_of,
 )
 from flow2api_token_service.leases.records import (
+    KeyShare,
     LeaseRecord,
     LeaseRequest,
     LivePool,
@@ -42,8 +44,6 @@ from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
 
 _EPOCH_KEY = f"{KEY_PREFIX}:epoch"
 _TOKENS_KEY = f"{KEY_PREFIX}:tokens"
-_KEY_LIMITS_KEY = f"{KEY_PREFIX}:keylimits"
-_KEY_WEIGHTS_KEY = f"{KEY_PREFIX}:keyweights"
 _STRATEGY_KEY = f"{KEY_PREFIX}:strategy"
 
 _OUTCOME_MEMORY = timedelta(hours=1)
@@ -62,6 +62,7 @@ class PoolIndex:
         self._give_back = PoolScript(redis, "give_back")
         self._sweep = PoolScript(redis, "sweep")
         self._put_tokens = PoolScript(redis, "put_tokens")
+        self._put_keys = PoolScript(redis, "put_keys")
         self._remove_tokens = PoolScript(redis, "remove_tokens")
         self._read_live = PoolScript(redis, "read_live")
         self._take_stats = PoolScript(redis, "take_stats")
@@ -158,25 +159,16 @@ class PoolIndex:
         with redis_errors():
             return {int(token_id) for token_id in await self._redis.smembers(_TOKENS_KEY)}
 
-    async def put_key_limits(self, limits: Mapping[str, int]) -> None:
-        """Set how many generations API keys may have in flight, -1 for unlimited."""
-        if limits:
-            with redis_errors():
-                await self._redis.hset(_KEY_LIMITS_KEY, mapping={key: str(limit) for key, limit in limits.items()})
+    async def put_keys(self, shares: Sequence[KeyShare], *, replace_all: bool = False) -> None:
+        """Write what API keys may do, and serve those who wait by it; older revisions change nothing, unless
+        ``replace_all`` says that they are the truth."""
+        if shares:
+            await self._put_keys(keys=[share_args(share) for share in shares], all=replace_all)
 
     async def is_built(self) -> bool:
         """Whether the index is complete."""
         with redis_errors():
             return bool(await self._redis.exists(_EPOCH_KEY))
-
-    async def put_key_weights(self, weights: Mapping[str, int]) -> None:
-        """Set the shares of API keys when they wait: one of weight 2 is served twice as often as one of 1, the default.
-
-        Weights are whole numbers from 1 on.
-        """
-        if weights:
-            with redis_errors():
-                await self._redis.hset(_KEY_WEIGHTS_KEY, mapping={key: str(weight) for key, weight in weights.items()})
 
     async def put_strategy(self, strategy: Strategy) -> None:
         """Set which token is chosen; tokens take their new places when they are put or taken the next time."""

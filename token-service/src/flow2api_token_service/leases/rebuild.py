@@ -30,13 +30,13 @@ class IndexBuilder:
         index: PoolIndex,
         locks: RedisLocks,
         put_tokens: Callable[[], Awaitable[None]],
-        put_key_limits: Callable[[], Awaitable[None]],
+        put_keys: Callable[[], Awaitable[None]],
         strategy: Strategy = Strategy.LEAST_LOADED,
     ) -> None:
         self._index = index
         self._locks = locks
         self._put_tokens = put_tokens
-        self._put_key_limits = put_key_limits
+        self._put_keys = put_keys
         self._strategy = strategy
         self._building = asyncio.Lock()
 
@@ -53,7 +53,7 @@ class IndexBuilder:
     async def build(self) -> None:
         """Write everything from SQL over what Redis has. Leases in flight are left alone."""
         await self._index.put_strategy(self._strategy)
-        await self._put_key_limits()
+        await self._put_keys()
         await self._put_tokens()
         await self._index.mark_built(new_id())
         log.info("pool_index_built")

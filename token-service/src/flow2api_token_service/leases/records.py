@@ -49,6 +49,19 @@ class LeaseRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyShare:
+    """What the pool knows of an API key: generations in flight (-1 is unlimited), and its weight among those who wait.
+
+    Weights are whole numbers from 1 on; a key of weight 2 is served twice as often as one of 1.
+    """
+
+    api_key_id: str
+    revision: int = 1
+    limit: int = -1
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
     """A lease that was given out."""
 

@@ -22,63 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flow2api_proto.access.v1 import request_quota_pb2 as flow2api_dot_access_dot_v1_dot_request__quota__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flow2api/access/v1/access_service.proto\x12\x12\x66low2api.access.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x01\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x05\x41\x64min\x12\x10\n\x08\x61\x64min_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\"+\n\x19\x41uthenticateApiKeyRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\"|\n\x1a\x41uthenticateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x31\n\x0e\x63\x61\x63he_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x01\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x0fmax_concurrency\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06secret\x18\x04 \x01(\tB\x12\n\x10_max_concurrency\"S\n\x14\x43reateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"&\n\x10GetApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"@\n\x11GetApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x13ListApiKeysResponse\x12,\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"C\n\x14RevokeApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\"J\n\x0cLoginRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\"\x81\x01\n\rLoginResponse\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05\x61\x64min\x18\x03 \x01(\x0b\x32\x19.flow2api.access.v1.Admin\"3\n\x1a\x41uthenticateSessionRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\"x\n\x1b\x41uthenticateSessionResponse\x12(\n\x05\x61\x64min\x18\x01 \x01(\x0b\x32\x19.flow2api.access.v1.Admin\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\rLogoutRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\"\x10\n\x0eLogoutResponse\"Z\n\x15\x43hangePasswordRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x14\n\x0cold_password\x18\x02 \x01(\t\x12\x14\n\x0cnew_password\x18\x03 \x01(\t\"\x18\n\x16\x43hangePasswordResponse\"<\n\x13ListAuditLogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x14ListAuditLogResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.flow2api.access.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t2\xe7\x07\n\rAccessService\x12s\n\x12\x41uthenticateApiKey\x12-.flow2api.access.v1.AuthenticateApiKeyRequest\x1a..flow2api.access.v1.AuthenticateApiKeyResponse\x12\x61\n\x0c\x43reateApiKey\x12\'.flow2api.access.v1.CreateApiKeyRequest\x1a(.flow2api.access.v1.CreateApiKeyResponse\x12X\n\tGetApiKey\x12$.flow2api.access.v1.GetApiKeyRequest\x1a%.flow2api.access.v1.GetApiKeyResponse\x12^\n\x0bListApiKeys\x12&.flow2api.access.v1.ListApiKeysRequest\x1a\'.flow2api.access.v1.ListApiKeysResponse\x12\x61\n\x0cRevokeApiKey\x12\'.flow2api.access.v1.RevokeApiKeyRequest\x1a(.flow2api.access.v1.RevokeApiKeyResponse\x12L\n\x05Login\x12 .flow2api.access.v1.LoginRequest\x1a!.flow2api.access.v1.LoginResponse\x12v\n\x13\x41uthenticateSession\x12..flow2api.access.v1.AuthenticateSessionRequest\x1a/.flow2api.access.v1.AuthenticateSessionResponse\x12O\n\x06Logout\x12!.flow2api.access.v1.LogoutRequest\x1a\".flow2api.access.v1.LogoutResponse\x12g\n\x0e\x43hangePassword\x12).flow2api.access.v1.ChangePasswordRequest\x1a*.flow2api.access.v1.ChangePasswordResponse\x12\x61\n\x0cListAuditLog\x12\'.flow2api.access.v1.ListAuditLogRequest\x1a(.flow2api.access.v1.ListAuditLogResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flow2api/access/v1/access_service.proto\x12\x12\x66low2api.access.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x02\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x17\n\x0fmax_concurrency\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06weight\x18\x08 \x01(\x05\x12\x1b\n\x13requests_per_minute\x18\t \x01(\x05\x12\x1b\n\x13\x64\x61ily_credit_budget\x18\n \x01(\x03\x12\x16\n\x0e\x61llowed_models\x18\x0b \x03(\t\"+\n\x05\x41\x64min\x12\x10\n\x08\x61\x64min_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\"+\n\x19\x41uthenticateApiKeyRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\"|\n\x1a\x41uthenticateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x31\n\x0e\x63\x61\x63he_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc2\x02\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x0fmax_concurrency\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06secret\x18\x04 \x01(\t\x12\x13\n\x06weight\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12 \n\x13requests_per_minute\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12 \n\x13\x64\x61ily_credit_budget\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x16\n\x0e\x61llowed_models\x18\x08 \x03(\tB\x12\n\x10_max_concurrencyB\t\n\x07_weightB\x16\n\x14_requests_per_minuteB\x16\n\x14_daily_credit_budget\"S\n\x14\x43reateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"&\n\x10GetApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"@\n\x11GetApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x13ListApiKeysResponse\x12,\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x13UpdateApiKeyRequest\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"C\n\x14UpdateApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"C\n\x14RevokeApiKeyResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\"r\n\x1a\x41uthorizeGenerationRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x17\n\x0fserved_model_id\x18\x03 \x01(\t\x12\x15\n\rgeneration_id\x18\x04 \x01(\t\"\x83\x01\n\x1b\x41uthorizeGenerationResponse\x12+\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1a.flow2api.access.v1.ApiKey\x12\x37\n\rrequest_quota\x18\x02 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\"J\n\x0cLoginRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\"\x81\x01\n\rLoginResponse\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05\x61\x64min\x18\x03 \x01(\x0b\x32\x19.flow2api.access.v1.Admin\"3\n\x1a\x41uthenticateSessionRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\"x\n\x1b\x41uthenticateSessionResponse\x12(\n\x05\x61\x64min\x18\x01 \x01(\x0b\x32\x19.flow2api.access.v1.Admin\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\rLogoutRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\"\x10\n\x0eLogoutResponse\"Z\n\x15\x43hangePasswordRequest\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x14\n\x0cold_password\x18\x02 \x01(\t\x12\x14\n\x0cnew_password\x18\x03 \x01(\t\"\x18\n\x16\x43hangePasswordResponse\"<\n\x13ListAuditLogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x14ListAuditLogResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.flow2api.access.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb3\x01\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t2\xc2\t\n\rAccessService\x12s\n\x12\x41uthenticateApiKey\x12-.flow2api.access.v1.AuthenticateApiKeyRequest\x1a..flow2api.access.v1.AuthenticateApiKeyResponse\x12\x61\n\x0c\x43reateApiKey\x12\'.flow2api.access.v1.CreateApiKeyRequest\x1a(.flow2api.access.v1.CreateApiKeyResponse\x12X\n\tGetApiKey\x12$.flow2api.access.v1.GetApiKeyRequest\x1a%.flow2api.access.v1.GetApiKeyResponse\x12^\n\x0bListApiKeys\x12&.flow2api.access.v1.ListApiKeysRequest\x1a\'.flow2api.access.v1.ListApiKeysResponse\x12\x61\n\x0cUpdateApiKey\x12\'.flow2api.access.v1.UpdateApiKeyRequest\x1a(.flow2api.access.v1.UpdateApiKeyResponse\x12\x61\n\x0cRevokeApiKey\x12\'.flow2api.access.v1.RevokeApiKeyRequest\x1a(.flow2api.access.v1.RevokeApiKeyResponse\x12v\n\x13\x41uthorizeGeneration\x12..flow2api.access.v1.AuthorizeGenerationRequest\x1a/.flow2api.access.v1.AuthorizeGenerationResponse\x12L\n\x05Login\x12 .flow2api.access.v1.LoginRequest\x1a!.flow2api.access.v1.LoginResponse\x12v\n\x13\x41uthenticateSession\x12..flow2api.access.v1.AuthenticateSessionRequest\x1a/.flow2api.access.v1.AuthenticateSessionResponse\x12O\n\x06Logout\x12!.flow2api.access.v1.LogoutRequest\x1a\".flow2api.access.v1.LogoutResponse\x12g\n\x0e\x43hangePassword\x12).flow2api.access.v1.ChangePasswordRequest\x1a*.flow2api.access.v1.ChangePasswordResponse\x12\x61\n\x0cListAuditLog\x12\'.flow2api.access.v1.ListAuditLogRequest\x1a(.flow2api.access.v1.ListAuditLogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.access.v1.access_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APIKEY']._serialized_start=129
-  _globals['_APIKEY']._serialized_end=359
-  _globals['_ADMIN']._serialized_start=361
-  _globals['_ADMIN']._serialized_end=404
-  _globals['_AUTHENTICATEAPIKEYREQUEST']._serialized_start=406
-  _globals['_AUTHENTICATEAPIKEYREQUEST']._serialized_end=449
-  _globals['_AUTHENTICATEAPIKEYRESPONSE']._serialized_start=451
-  _globals['_AUTHENTICATEAPIKEYRESPONSE']._serialized_end=575
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=578
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=728
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=730
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=813
-  _globals['_GETAPIKEYREQUEST']._serialized_start=815
-  _globals['_GETAPIKEYREQUEST']._serialized_end=853
-  _globals['_GETAPIKEYRESPONSE']._serialized_start=855
-  _globals['_GETAPIKEYRESPONSE']._serialized_end=919
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=921
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=980
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=982
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1074
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1076
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1117
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1119
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1186
-  _globals['_LOGINREQUEST']._serialized_start=1188
-  _globals['_LOGINREQUEST']._serialized_end=1262
-  _globals['_LOGINRESPONSE']._serialized_start=1265
-  _globals['_LOGINRESPONSE']._serialized_end=1394
-  _globals['_AUTHENTICATESESSIONREQUEST']._serialized_start=1396
-  _globals['_AUTHENTICATESESSIONREQUEST']._serialized_end=1447
-  _globals['_AUTHENTICATESESSIONRESPONSE']._serialized_start=1449
-  _globals['_AUTHENTICATESESSIONRESPONSE']._serialized_end=1569
-  _globals['_LOGOUTREQUEST']._serialized_start=1571
-  _globals['_LOGOUTREQUEST']._serialized_end=1609
-  _globals['_LOGOUTRESPONSE']._serialized_start=1611
-  _globals['_LOGOUTRESPONSE']._serialized_end=1627
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1629
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1719
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1721
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1745
-  _globals['_LISTAUDITLOGREQUEST']._serialized_start=1747
-  _globals['_LISTAUDITLOGREQUEST']._serialized_end=1807
-  _globals['_LISTAUDITLOGRESPONSE']._serialized_start=1809
-  _globals['_LISTAUDITLOGRESPONSE']._serialized_end=1905
-  _globals['_AUDITENTRY']._serialized_start=1908
-  _globals['_AUDITENTRY']._serialized_end=2087
-  _globals['_ACCESSSERVICE']._serialized_start=2090
-  _globals['_ACCESSSERVICE']._serialized_end=3089
+  _globals['_APIKEY']._serialized_start=203
+  _globals['_APIKEY']._serialized_end=531
+  _globals['_ADMIN']._serialized_start=533
+  _globals['_ADMIN']._serialized_end=576
+  _globals['_AUTHENTICATEAPIKEYREQUEST']._serialized_start=578
+  _globals['_AUTHENTICATEAPIKEYREQUEST']._serialized_end=621
+  _globals['_AUTHENTICATEAPIKEYRESPONSE']._serialized_start=623
+  _globals['_AUTHENTICATEAPIKEYRESPONSE']._serialized_end=747
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=750
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1072
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1074
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1157
+  _globals['_GETAPIKEYREQUEST']._serialized_start=1159
+  _globals['_GETAPIKEYREQUEST']._serialized_end=1197
+  _globals['_GETAPIKEYRESPONSE']._serialized_start=1199
+  _globals['_GETAPIKEYRESPONSE']._serialized_end=1263
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1265
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1324
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1326
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1418
+  _globals['_UPDATEAPIKEYREQUEST']._serialized_start=1420
+  _globals['_UPDATEAPIKEYREQUEST']._serialized_end=1535
+  _globals['_UPDATEAPIKEYRESPONSE']._serialized_start=1537
+  _globals['_UPDATEAPIKEYRESPONSE']._serialized_end=1604
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1606
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1647
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1649
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1716
+  _globals['_AUTHORIZEGENERATIONREQUEST']._serialized_start=1718
+  _globals['_AUTHORIZEGENERATIONREQUEST']._serialized_end=1832
+  _globals['_AUTHORIZEGENERATIONRESPONSE']._serialized_start=1835
+  _globals['_AUTHORIZEGENERATIONRESPONSE']._serialized_end=1966
+  _globals['_LOGINREQUEST']._serialized_start=1968
+  _globals['_LOGINREQUEST']._serialized_end=2042
+  _globals['_LOGINRESPONSE']._serialized_start=2045
+  _globals['_LOGINRESPONSE']._serialized_end=2174
+  _globals['_AUTHENTICATESESSIONREQUEST']._serialized_start=2176
+  _globals['_AUTHENTICATESESSIONREQUEST']._serialized_end=2227
+  _globals['_AUTHENTICATESESSIONRESPONSE']._serialized_start=2229
+  _globals['_AUTHENTICATESESSIONRESPONSE']._serialized_end=2349
+  _globals['_LOGOUTREQUEST']._serialized_start=2351
+  _globals['_LOGOUTREQUEST']._serialized_end=2389
+  _globals['_LOGOUTRESPONSE']._serialized_start=2391
+  _globals['_LOGOUTRESPONSE']._serialized_end=2407
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=2409
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=2499
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=2501
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=2525
+  _globals['_LISTAUDITLOGREQUEST']._serialized_start=2527
+  _globals['_LISTAUDITLOGREQUEST']._serialized_end=2587
+  _globals['_LISTAUDITLOGRESPONSE']._serialized_start=2589
+  _globals['_LISTAUDITLOGRESPONSE']._serialized_end=2685
+  _globals['_AUDITENTRY']._serialized_start=2688
+  _globals['_AUDITENTRY']._serialized_end=2867
+  _globals['_ACCESSSERVICE']._serialized_start=2870
+  _globals['_ACCESSSERVICE']._serialized_end=4088
 # @@protoc_insertion_point(module_scope)

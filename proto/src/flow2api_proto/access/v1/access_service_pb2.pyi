@@ -4,8 +4,10 @@ isort:skip_file
 Who may use the gateway: API keys of clients, logins of administrators."""
 
 from collections import abc as _abc
+from flow2api_proto.access.v1 import request_quota_pb2 as _request_quota_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -33,6 +35,10 @@ class ApiKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    DAILY_CREDIT_BUDGET_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
     api_key_id: _builtins.str
     """Identifier, assigned by the server."""
     name: _builtins.str
@@ -41,6 +47,12 @@ class ApiKey(_message.Message):
     """The first characters of the secret, for people to recognise it by."""
     max_concurrency: _builtins.int
     """Generations in flight at the same time; -1 means unlimited."""
+    weight: _builtins.int
+    """Its share when generations wait for a token: a key of weight 2 is served twice as often as one of 1. 1 to 1000."""
+    requests_per_minute: _builtins.int
+    """Generations that it may begin within any 60 seconds, 1 to 60000; -1 means unlimited."""
+    daily_credit_budget: _builtins.int
+    """Credits that its generations may cost per day (UTC); -1 means unlimited. The generation service keeps the account."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -53,6 +65,10 @@ class ApiKey(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself; unset if it does not."""
 
+    @_builtins.property
+    def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public ids of the models that it may use, aliases included; `*` stands for any characters, as in `veo-*`. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -63,10 +79,14 @@ class ApiKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        weight: _builtins.int = ...,
+        requests_per_minute: _builtins.int = ...,
+        daily_credit_budget: _builtins.int = ...,
+        allowed_models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "create_time", b"create_time", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "prefix", b"prefix", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "api_key_id", b"api_key_id", "create_time", b"create_time", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "prefix", b"prefix", "requests_per_minute", b"requests_per_minute", "revoke_time", b"revoke_time", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -160,15 +180,29 @@ class CreateApiKeyRequest(_message.Message):
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    DAILY_CREDIT_BUDGET_FIELD_NUMBER: _builtins.int
+    ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name for people. Required, at most 100 characters."""
     max_concurrency: _builtins.int
     """Generations in flight at the same time, -1 for unlimited; default by setting."""
     secret: _builtins.str
     """Use this secret instead of a generated one, at least 16 characters; empty: generate."""
+    weight: _builtins.int
+    """Its share when generations wait, 1 to 1000; default 1."""
+    requests_per_minute: _builtins.int
+    """Generations within any 60 seconds, 1 to 60000, -1 for unlimited, which is the default."""
+    daily_credit_budget: _builtins.int
+    """Credits per day (UTC), -1 for unlimited, which is the default."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself; unset for never."""
+
+    @_builtins.property
+    def allowed_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids and patterns of the models that it may use, at most 100 of at most 100 characters; empty: all."""
 
     def __init__(
         self,
@@ -177,14 +211,31 @@ class CreateApiKeyRequest(_message.Message):
         max_concurrency: _builtins.int | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         secret: _builtins.str = ...,
+        weight: _builtins.int | None = ...,
+        requests_per_minute: _builtins.int | None = ...,
+        daily_credit_budget: _builtins.int | None = ...,
+        allowed_models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "requests_per_minute", b"requests_per_minute", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "allowed_models", b"allowed_models", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "requests_per_minute", b"requests_per_minute", "secret", b"secret", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__daily_credit_budget: _TypeAlias = _typing.Literal["daily_credit_budget"]  # noqa: Y015
+    _WhichOneofArgType__daily_credit_budget: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__requests_per_minute: _TypeAlias = _typing.Literal["requests_per_minute"]  # noqa: Y015
+    _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__daily_credit_budget) -> _WhichOneofReturnType__daily_credit_budget | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_minute) -> _WhichOneofReturnType__requests_per_minute | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
 
 Global___CreateApiKeyRequest: _TypeAlias = CreateApiKeyRequest  # noqa: Y015
 
@@ -317,6 +368,62 @@ class ListApiKeysResponse(_message.Message):
 Global___ListApiKeysResponse: _TypeAlias = ListApiKeysResponse  # noqa: Y015
 
 @_typing.final
+class UpdateApiKeyRequest(_message.Message):
+    """Request of UpdateApiKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def api_key(self) -> Global___ApiKey:
+        """The key, with `api_key_id` and the new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields to change, at least one of `name`, `max_concurrency`, `weight`, `requests_per_minute`,
+        `daily_credit_budget`, `allowed_models`, `expire_time` (unset: never).
+        """
+
+    def __init__(
+        self,
+        *,
+        api_key: Global___ApiKey | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateApiKeyRequest: _TypeAlias = UpdateApiKeyRequest  # noqa: Y015
+
+@_typing.final
+class UpdateApiKeyResponse(_message.Message):
+    """Response of UpdateApiKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def api_key(self) -> Global___ApiKey:
+        """The key as it is now."""
+
+    def __init__(
+        self,
+        *,
+        api_key: Global___ApiKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateApiKeyResponse: _TypeAlias = UpdateApiKeyResponse  # noqa: Y015
+
+@_typing.final
 class RevokeApiKeyRequest(_message.Message):
     """Request of RevokeApiKey."""
 
@@ -361,6 +468,70 @@ class RevokeApiKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeApiKeyResponse: _TypeAlias = RevokeApiKeyResponse  # noqa: Y015
+
+@_typing.final
+class AuthorizeGenerationRequest(_message.Message):
+    """Request of AuthorizeGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    SERVED_MODEL_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    api_key_id: _builtins.str
+    """In whose name. Required."""
+    model_id: _builtins.str
+    """Public id of the model, as the client wrote it. Required."""
+    served_model_id: _builtins.str
+    """The model that this id stands for, if it is an alias: a key that may use the one may use the other."""
+    generation_id: _builtins.str
+    """Identifies the generation; one id is counted once a minute. Required, at most 200 characters."""
+    def __init__(
+        self,
+        *,
+        api_key_id: _builtins.str = ...,
+        model_id: _builtins.str = ...,
+        served_model_id: _builtins.str = ...,
+        generation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "generation_id", b"generation_id", "model_id", b"model_id", "served_model_id", b"served_model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeGenerationRequest: _TypeAlias = AuthorizeGenerationRequest  # noqa: Y015
+
+@_typing.final
+class AuthorizeGenerationResponse(_message.Message):
+    """Response of AuthorizeGeneration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_KEY_FIELD_NUMBER: _builtins.int
+    REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def api_key(self) -> Global___ApiKey:
+        """The key as it is now, with its limits."""
+
+    @_builtins.property
+    def request_quota(self) -> _request_quota_pb2.RequestQuota:
+        """What is left of its minute; unset when it has no limit."""
+
+    def __init__(
+        self,
+        *,
+        api_key: Global___ApiKey | None = ...,
+        request_quota: _request_quota_pb2.RequestQuota | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "request_quota", b"request_quota"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "request_quota", b"request_quota"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeGenerationResponse: _TypeAlias = AuthorizeGenerationResponse  # noqa: Y015
 
 @_typing.final
 class LoginRequest(_message.Message):

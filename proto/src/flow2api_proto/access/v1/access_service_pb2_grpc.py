@@ -55,10 +55,20 @@ class AccessServiceStub:
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.SerializeToString,
                 response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.FromString,
                 _registered_method=True)
+        self.UpdateApiKey = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/UpdateApiKey',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/flow2api.access.v1.AccessService/RevokeApiKey',
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.AuthorizeGeneration = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/AuthorizeGeneration',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationResponse.FromString,
                 _registered_method=True)
         self.Login = channel.unary_unary(
                 '/flow2api.access.v1.AccessService/Login',
@@ -119,8 +129,27 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateApiKey(self, request, context):
+        """Changes what a key may do; what is in flight goes on, and those who wait are served by the new values at once. NOT_FOUND.
+        INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiKey(self, request, context):
         """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeGeneration(self, request, context):
+        """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
+        anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
+        UNAUTHENTICATED reason API_KEY_INVALID: the key has ended. PERMISSION_DENIED reason MODEL_NOT_ALLOWED.
+        RESOURCE_EXHAUSTED reason REQUESTS_PER_MINUTE with RetryInfo: the minute is full; ErrorInfo.metadata has `limit_requests`,
+        `remaining_requests` and `reset_requests_ms`. UNAVAILABLE: nobody can count now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,10 +215,20 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.FromString,
                     response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.SerializeToString,
             ),
+            'UpdateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateApiKey,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyResponse.SerializeToString,
+            ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiKey,
                     request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'AuthorizeGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeGeneration,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationResponse.SerializeToString,
             ),
             'Login': grpc.unary_unary_rpc_method_handler(
                     servicer.Login,
@@ -337,6 +376,33 @@ class AccessService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/UpdateApiKey',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.UpdateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeApiKey(request,
             target,
             options=(),
@@ -353,6 +419,33 @@ class AccessService:
             '/flow2api.access.v1.AccessService/RevokeApiKey',
             flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
             flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/AuthorizeGeneration',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,8 +41,19 @@ class AccessServiceStub:
     """Reads one key. NOT_FOUND."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]
     """Lists keys, oldest first, revoked ones included."""
+    UpdateApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UpdateApiKeyRequest, _access_service_pb2.UpdateApiKeyResponse]
+    """Changes what a key may do; what is in flight goes on, and those who wait are served by the new values at once. NOT_FOUND.
+    INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
+    """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _access_service_pb2.RevokeApiKeyResponse]
     """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+    AuthorizeGeneration: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeGenerationRequest, _access_service_pb2.AuthorizeGenerationResponse]
+    """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
+    anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
+    UNAUTHENTICATED reason API_KEY_INVALID: the key has ended. PERMISSION_DENIED reason MODEL_NOT_ALLOWED.
+    RESOURCE_EXHAUSTED reason REQUESTS_PER_MINUTE with RetryInfo: the minute is full; ErrorInfo.metadata has `limit_requests`,
+    `remaining_requests` and `reset_requests_ms`. UNAVAILABLE: nobody can count now.
+    """
     Login: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LoginRequest, _access_service_pb2.LoginResponse]
     """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
     RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
@@ -71,8 +82,19 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Reads one key. NOT_FOUND."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists keys, oldest first, revoked ones included."""
+    UpdateApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UpdateApiKeyRequest, _access_service_pb2.UpdateApiKeyResponse]  # type: ignore[assignment]
+    """Changes what a key may do; what is in flight goes on, and those who wait are served by the new values at once. NOT_FOUND.
+    INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
+    """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _access_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+    AuthorizeGeneration: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeGenerationRequest, _access_service_pb2.AuthorizeGenerationResponse]  # type: ignore[assignment]
+    """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
+    anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
+    UNAUTHENTICATED reason API_KEY_INVALID: the key has ended. PERMISSION_DENIED reason MODEL_NOT_ALLOWED.
+    RESOURCE_EXHAUSTED reason REQUESTS_PER_MINUTE with RetryInfo: the minute is full; ErrorInfo.metadata has `limit_requests`,
+    `remaining_requests` and `reset_requests_ms`. UNAVAILABLE: nobody can count now.
+    """
     Login: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LoginRequest, _access_service_pb2.LoginResponse]  # type: ignore[assignment]
     """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
     RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
@@ -124,12 +146,35 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists keys, oldest first, revoked ones included."""
 
     @_abc_1.abstractmethod
+    def UpdateApiKey(
+        self,
+        request: _access_service_pb2.UpdateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.UpdateApiKeyResponse, _abc.Awaitable[_access_service_pb2.UpdateApiKeyResponse]]:
+        """Changes what a key may do; what is in flight goes on, and those who wait are served by the new values at once. NOT_FOUND.
+        INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeApiKey(
         self,
         request: _access_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.RevokeApiKeyResponse, _abc.Awaitable[_access_service_pb2.RevokeApiKeyResponse]]:
         """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def AuthorizeGeneration(
+        self,
+        request: _access_service_pb2.AuthorizeGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.AuthorizeGenerationResponse, _abc.Awaitable[_access_service_pb2.AuthorizeGenerationResponse]]:
+        """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
+        anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
+        UNAUTHENTICATED reason API_KEY_INVALID: the key has ended. PERMISSION_DENIED reason MODEL_NOT_ALLOWED.
+        RESOURCE_EXHAUSTED reason REQUESTS_PER_MINUTE with RetryInfo: the minute is full; ErrorInfo.metadata has `limit_requests`,
+        `remaining_requests` and `reset_requests_ms`. UNAVAILABLE: nobody can count now.
+        """
 
     @_abc_1.abstractmethod
     def Login(

@@ -133,7 +133,8 @@ class GenerationServiceServicer:
     def GenerateImage(self, request, context):
         """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
         generation runs to its end, is stored and logged.
-        NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE; FAILED_PRECONDITION
+        NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
+        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -142,7 +143,7 @@ class GenerationServiceServicer:
 
     def CreateVideo(self, request, context):
         """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-        ALREADY_EXISTS IDEMPOTENCY_CONFLICT.
+        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,12 +47,13 @@ class GenerationServiceStub:
     GenerateImage: _grpc.UnaryStreamMultiCallable[_image_pb2.GenerateImageRequest, _image_pb2.GenerateImageResponse]
     """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
     generation runs to its end, is stored and logged.
-    NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE; FAILED_PRECONDITION
+    NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
+    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
     CreateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-    ALREADY_EXISTS IDEMPOTENCY_CONFLICT.
+    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
     """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]
     """Reads one job. NOT_FOUND VIDEO_NOT_FOUND, also when it is another key's."""
@@ -94,12 +95,13 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     GenerateImage: _aio.UnaryStreamMultiCallable[_image_pb2.GenerateImageRequest, _image_pb2.GenerateImageResponse]  # type: ignore[assignment]
     """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
     generation runs to its end, is stored and logged.
-    NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE; FAILED_PRECONDITION
+    NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
+    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
     CreateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]  # type: ignore[assignment]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-    ALREADY_EXISTS IDEMPOTENCY_CONFLICT.
+    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]  # type: ignore[assignment]
     """Reads one job. NOT_FOUND VIDEO_NOT_FOUND, also when it is another key's."""
@@ -156,7 +158,8 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_image_pb2.GenerateImageResponse], _abc.AsyncIterator[_image_pb2.GenerateImageResponse]]:
         """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
         generation runs to its end, is stored and logged.
-        NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE; FAILED_PRECONDITION
+        NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
+        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
         """
 
@@ -167,7 +170,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.CreateVideoResponse, _abc.Awaitable[_video_pb2.CreateVideoResponse]]:
         """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-        ALREADY_EXISTS IDEMPOTENCY_CONFLICT.
+        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ isort:skip_file
 One image generation, from request to stored pictures."""
 
 from collections import abc as _abc
+from flow2api_proto.access.v1 import request_quota_pb2 as _request_quota_pb2
 from flow2api_proto.generation.v1 import media_pb2 as _media_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -135,6 +136,7 @@ class GenerateImageResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """Identifier of the whole generation, the same in every event; the id of its request log entry."""
     image_index: _builtins.int
@@ -151,6 +153,10 @@ class GenerateImageResponse(_message.Message):
     def failure(self) -> Global___ImageFailure:
         """A picture failed while others go on or have come. When all fail, the call ends with the error of the first instead."""
 
+    @_builtins.property
+    def request_quota(self) -> _request_quota_pb2.RequestQuota:
+        """What the API key has left of its minute; in the first event only, and not in that of a repeat, which is not counted."""
+
     def __init__(
         self,
         *,
@@ -159,10 +165,11 @@ class GenerateImageResponse(_message.Message):
         progress: Global___ImageProgress | None = ...,
         image: Global___GeneratedImage | None = ...,
         failure: Global___ImageFailure | None = ...,
+        request_quota: _request_quota_pb2.RequestQuota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "image", b"image", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "image", b"image", "progress", b"progress", "request_quota", b"request_quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "generation_id", b"generation_id", "image", b"image", "image_index", b"image_index", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "generation_id", b"generation_id", "image", b"image", "image_index", b"image_index", "progress", b"progress", "request_quota", b"request_quota"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "image", "failure"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flow2api_proto.access.v1 import request_quota_pb2 as flow2api_dot_access_dot_v1_dot_request__quota__pb2
 from flow2api_proto.generation.v1 import media_pb2 as flow2api_dot_generation_dot_v1_dot_media__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/video.proto\x12\x16\x66low2api.generation.v1\x1a\"flow2api/generation/v1/media.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x06\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12\x16\n\x0equeue_position\x18\x05 \x01(\x05\x12\x0e\n\x06prompt\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x30\n\x04size\x18\x08 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12,\n\x05media\x18\t \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x30\n\tthumbnail\x18\n \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\x05\x65rror\x18\x0b \x01(\x0b\x32\".flow2api.generation.v1.VideoError\x12\x17\n\x0fsource_video_id\x18\x0c \x01(\t\x12=\n\x08metadata\x18\r \x03(\x0b\x32+.flow2api.generation.v1.Video.MetadataEntry\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsubmit_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x12 \x01(\x03\x12\x12\n\napi_key_id\x18\x13 \x01(\t\x12\x39\n\tplacement\x18\x14 \x01(\x0b\x32&.flow2api.generation.v1.VideoPlacement\x12\x0f\n\x07warning\x18\x15 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x86\x01\n\x0eVideoPlacement\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x10\n\x08token_id\x18\x03 \x01(\x03\x12\x16\n\x0eoperation_name\x18\x04 \x01(\t\x12\x14\n\x07\x63redits\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_credits\"+\n\nVideoError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa1\x04\n\x12\x43reateVideoRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0fnegative_prompt\x18\t \x01(\t\x12\x17\n\x0fsource_video_id\x18\n \x01(\t\x12J\n\x08metadata\x18\x0b \x03(\x0b\x32\x38.flow2api.generation.v1.CreateVideoRequest.MetadataEntry\x12\x12\n\napi_key_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bwebhook_url\x18\x0e \x01(\t\x12\x31\n\rdeadline_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"C\n\x13\x43reateVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\"7\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"@\n\x10GetVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\"\xcd\x01\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_video_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x32\n\x06states\x18\x05 \x03(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x31\n\x05order\x18\x06 \x01(\x0e\x32\".flow2api.generation.v1.VideoOrder\"\\\n\x12ListVideosResponse\x12-\n\x06videos\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x03\"B\n\x12WatchVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x43\x61ncelVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"C\n\x13\x43\x61ncelVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteVideoResponse*\xaf\x02\n\nVideoState\x12\x1b\n\x17VIDEO_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12VIDEO_STATE_QUEUED\x10\x01\x12\x1a\n\x16VIDEO_STATE_SUBMITTING\x10\x02\x12\x1b\n\x17VIDEO_STATE_IN_PROGRESS\x10\x03\x12\x19\n\x15VIDEO_STATE_UPSCALING\x10\x04\x12\x17\n\x13VIDEO_STATE_STORING\x10\x05\x12\x19\n\x15VIDEO_STATE_COMPLETED\x10\x06\x12\x16\n\x12VIDEO_STATE_FAILED\x10\x07\x12\x18\n\x14VIDEO_STATE_FILTERED\x10\x08\x12\x19\n\x15VIDEO_STATE_CANCELLED\x10\t\x12\x17\n\x13VIDEO_STATE_EXPIRED\x10\n*G\n\nVideoOrder\x12\x1b\n\x17VIDEO_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18VIDEO_ORDER_OLDEST_FIRST\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/video.proto\x12\x16\x66low2api.generation.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\"flow2api/generation/v1/media.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x06\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12\x16\n\x0equeue_position\x18\x05 \x01(\x05\x12\x0e\n\x06prompt\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x30\n\x04size\x18\x08 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12,\n\x05media\x18\t \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x30\n\tthumbnail\x18\n \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\x05\x65rror\x18\x0b \x01(\x0b\x32\".flow2api.generation.v1.VideoError\x12\x17\n\x0fsource_video_id\x18\x0c \x01(\t\x12=\n\x08metadata\x18\r \x03(\x0b\x32+.flow2api.generation.v1.Video.MetadataEntry\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsubmit_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x12 \x01(\x03\x12\x12\n\napi_key_id\x18\x13 \x01(\t\x12\x39\n\tplacement\x18\x14 \x01(\x0b\x32&.flow2api.generation.v1.VideoPlacement\x12\x0f\n\x07warning\x18\x15 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x86\x01\n\x0eVideoPlacement\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x10\n\x08token_id\x18\x03 \x01(\x03\x12\x16\n\x0eoperation_name\x18\x04 \x01(\t\x12\x14\n\x07\x63redits\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_credits\"+\n\nVideoError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa1\x04\n\x12\x43reateVideoRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0fnegative_prompt\x18\t \x01(\t\x12\x17\n\x0fsource_video_id\x18\n \x01(\t\x12J\n\x08metadata\x18\x0b \x03(\x0b\x32\x38.flow2api.generation.v1.CreateVideoRequest.MetadataEntry\x12\x12\n\napi_key_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bwebhook_url\x18\x0e \x01(\t\x12\x31\n\rdeadline_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"|\n\x13\x43reateVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x37\n\rrequest_quota\x18\x02 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\"7\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"@\n\x10GetVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\"\xcd\x01\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_video_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x32\n\x06states\x18\x05 \x03(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x31\n\x05order\x18\x06 \x01(\x0e\x32\".flow2api.generation.v1.VideoOrder\"\\\n\x12ListVideosResponse\x12-\n\x06videos\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x03\"B\n\x12WatchVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x43\x61ncelVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"C\n\x13\x43\x61ncelVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteVideoResponse*\xaf\x02\n\nVideoState\x12\x1b\n\x17VIDEO_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12VIDEO_STATE_QUEUED\x10\x01\x12\x1a\n\x16VIDEO_STATE_SUBMITTING\x10\x02\x12\x1b\n\x17VIDEO_STATE_IN_PROGRESS\x10\x03\x12\x19\n\x15VIDEO_STATE_UPSCALING\x10\x04\x12\x17\n\x13VIDEO_STATE_STORING\x10\x05\x12\x19\n\x15VIDEO_STATE_COMPLETED\x10\x06\x12\x16\n\x12VIDEO_STATE_FAILED\x10\x07\x12\x18\n\x14VIDEO_STATE_FILTERED\x10\x08\x12\x19\n\x15VIDEO_STATE_CANCELLED\x10\t\x12\x17\n\x13VIDEO_STATE_EXPIRED\x10\n*G\n\nVideoOrder\x12\x1b\n\x17VIDEO_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18VIDEO_ORDER_OLDEST_FIRST\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,42 +38,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VIDEO_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_VIDEOSTATE']._serialized_start=2552
-  _globals['_VIDEOSTATE']._serialized_end=2855
-  _globals['_VIDEOORDER']._serialized_start=2857
-  _globals['_VIDEOORDER']._serialized_end=2928
-  _globals['_VIDEO']._serialized_start=132
-  _globals['_VIDEO']._serialized_end=963
-  _globals['_VIDEO_METADATAENTRY']._serialized_start=916
-  _globals['_VIDEO_METADATAENTRY']._serialized_end=963
-  _globals['_VIDEOPLACEMENT']._serialized_start=966
-  _globals['_VIDEOPLACEMENT']._serialized_end=1100
-  _globals['_VIDEOERROR']._serialized_start=1102
-  _globals['_VIDEOERROR']._serialized_end=1145
-  _globals['_CREATEVIDEOREQUEST']._serialized_start=1148
-  _globals['_CREATEVIDEOREQUEST']._serialized_end=1693
-  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_start=916
-  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_end=963
-  _globals['_CREATEVIDEORESPONSE']._serialized_start=1695
-  _globals['_CREATEVIDEORESPONSE']._serialized_end=1762
-  _globals['_GETVIDEOREQUEST']._serialized_start=1764
-  _globals['_GETVIDEOREQUEST']._serialized_end=1819
-  _globals['_GETVIDEORESPONSE']._serialized_start=1821
-  _globals['_GETVIDEORESPONSE']._serialized_end=1885
-  _globals['_LISTVIDEOSREQUEST']._serialized_start=1888
-  _globals['_LISTVIDEOSREQUEST']._serialized_end=2093
-  _globals['_LISTVIDEOSRESPONSE']._serialized_start=2095
-  _globals['_LISTVIDEOSRESPONSE']._serialized_end=2187
-  _globals['_WATCHVIDEOREQUEST']._serialized_start=2189
-  _globals['_WATCHVIDEOREQUEST']._serialized_end=2269
-  _globals['_WATCHVIDEORESPONSE']._serialized_start=2271
-  _globals['_WATCHVIDEORESPONSE']._serialized_end=2337
-  _globals['_CANCELVIDEOREQUEST']._serialized_start=2339
-  _globals['_CANCELVIDEOREQUEST']._serialized_end=2397
-  _globals['_CANCELVIDEORESPONSE']._serialized_start=2399
-  _globals['_CANCELVIDEORESPONSE']._serialized_end=2466
-  _globals['_DELETEVIDEOREQUEST']._serialized_start=2468
-  _globals['_DELETEVIDEOREQUEST']._serialized_end=2526
-  _globals['_DELETEVIDEORESPONSE']._serialized_start=2528
-  _globals['_DELETEVIDEORESPONSE']._serialized_end=2549
+  _globals['_VIDEOSTATE']._serialized_start=2649
+  _globals['_VIDEOSTATE']._serialized_end=2952
+  _globals['_VIDEOORDER']._serialized_start=2954
+  _globals['_VIDEOORDER']._serialized_end=3025
+  _globals['_VIDEO']._serialized_start=172
+  _globals['_VIDEO']._serialized_end=1003
+  _globals['_VIDEO_METADATAENTRY']._serialized_start=956
+  _globals['_VIDEO_METADATAENTRY']._serialized_end=1003
+  _globals['_VIDEOPLACEMENT']._serialized_start=1006
+  _globals['_VIDEOPLACEMENT']._serialized_end=1140
+  _globals['_VIDEOERROR']._serialized_start=1142
+  _globals['_VIDEOERROR']._serialized_end=1185
+  _globals['_CREATEVIDEOREQUEST']._serialized_start=1188
+  _globals['_CREATEVIDEOREQUEST']._serialized_end=1733
+  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_start=956
+  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_end=1003
+  _globals['_CREATEVIDEORESPONSE']._serialized_start=1735
+  _globals['_CREATEVIDEORESPONSE']._serialized_end=1859
+  _globals['_GETVIDEOREQUEST']._serialized_start=1861
+  _globals['_GETVIDEOREQUEST']._serialized_end=1916
+  _globals['_GETVIDEORESPONSE']._serialized_start=1918
+  _globals['_GETVIDEORESPONSE']._serialized_end=1982
+  _globals['_LISTVIDEOSREQUEST']._serialized_start=1985
+  _globals['_LISTVIDEOSREQUEST']._serialized_end=2190
+  _globals['_LISTVIDEOSRESPONSE']._serialized_start=2192
+  _globals['_LISTVIDEOSRESPONSE']._serialized_end=2284
+  _globals['_WATCHVIDEOREQUEST']._serialized_start=2286
+  _globals['_WATCHVIDEOREQUEST']._serialized_end=2366
+  _globals['_WATCHVIDEORESPONSE']._serialized_start=2368
+  _globals['_WATCHVIDEORESPONSE']._serialized_end=2434
+  _globals['_CANCELVIDEOREQUEST']._serialized_start=2436
+  _globals['_CANCELVIDEOREQUEST']._serialized_end=2494
+  _globals['_CANCELVIDEORESPONSE']._serialized_start=2496
+  _globals['_CANCELVIDEORESPONSE']._serialized_end=2563
+  _globals['_DELETEVIDEOREQUEST']._serialized_start=2565
+  _globals['_DELETEVIDEOREQUEST']._serialized_end=2623
+  _globals['_DELETEVIDEORESPONSE']._serialized_start=2625
+  _globals['_DELETEVIDEORESPONSE']._serialized_end=2646
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 Video jobs."""
 
 from collections import abc as _abc
+from flow2api_proto.access.v1 import request_quota_pb2 as _request_quota_pb2
 from flow2api_proto.generation.v1 import media_pb2 as _media_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -420,18 +421,24 @@ class CreateVideoResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIDEO_FIELD_NUMBER: _builtins.int
+    REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def video(self) -> Global___Video:
         """The job, accepted and durable."""
+
+    @_builtins.property
+    def request_quota(self) -> _request_quota_pb2.RequestQuota:
+        """What the API key has left of its minute; unset without a limit, and for a repeat, which is not counted."""
 
     def __init__(
         self,
         *,
         video: Global___Video | None = ...,
+        request_quota: _request_quota_pb2.RequestQuota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

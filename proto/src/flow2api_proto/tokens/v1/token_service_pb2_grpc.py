@@ -240,8 +240,10 @@ class TokenServiceServicer:
         """Chooses a token that can serve one of the candidates and takes a lease on it, waiting up to `wait_timeout` for one to come
         free. Candidates are in order of preference: the first that has a token free wins, else the call waits on all of them.
         Safe to repeat with the same `request_id`: the same lease is answered while it lives.
-        RESOURCE_EXHAUSTED with RetryInfo: nothing came free in time. FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the
-        pool could ever serve this as the pool is now (none of the provider, tier or kind), so waiting is pointless.
+        RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
+        as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
+        FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
+        provider, tier or kind), so waiting is pointless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -82,8 +82,10 @@ class TokenServiceStub:
     """Chooses a token that can serve one of the candidates and takes a lease on it, waiting up to `wait_timeout` for one to come
     free. Candidates are in order of preference: the first that has a token free wins, else the call waits on all of them.
     Safe to repeat with the same `request_id`: the same lease is answered while it lives.
-    RESOURCE_EXHAUSTED with RetryInfo: nothing came free in time. FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the
-    pool could ever serve this as the pool is now (none of the provider, tier or kind), so waiting is pointless.
+    RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
+    as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
+    FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
+    provider, tier or kind), so waiting is pointless.
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
@@ -148,8 +150,10 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Chooses a token that can serve one of the candidates and takes a lease on it, waiting up to `wait_timeout` for one to come
     free. Candidates are in order of preference: the first that has a token free wins, else the call waits on all of them.
     Safe to repeat with the same `request_id`: the same lease is answered while it lives.
-    RESOURCE_EXHAUSTED with RetryInfo: nothing came free in time. FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the
-    pool could ever serve this as the pool is now (none of the provider, tier or kind), so waiting is pointless.
+    RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
+    as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
+    FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
+    provider, tier or kind), so waiting is pointless.
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
@@ -295,8 +299,10 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Chooses a token that can serve one of the candidates and takes a lease on it, waiting up to `wait_timeout` for one to come
         free. Candidates are in order of preference: the first that has a token free wins, else the call waits on all of them.
         Safe to repeat with the same `request_id`: the same lease is answered while it lives.
-        RESOURCE_EXHAUSTED with RetryInfo: nothing came free in time. FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the
-        pool could ever serve this as the pool is now (none of the provider, tier or kind), so waiting is pointless.
+        RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
+        as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
+        FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
+        provider, tier or kind), so waiting is pointless.
         """
 
     @_abc_1.abstractmethod

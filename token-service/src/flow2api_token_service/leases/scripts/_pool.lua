@@ -16,6 +16,7 @@
 --   P:live:<id>:K            sorted set of the token's lease ids by deadline
 --   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
 --   P:keylimits              hash: API key id -> generations in flight allowed
+--   P:keyrevisions           hash: API key id -> revision of its limit and weight
 --   P:deadlines:K            sorted set of all lease ids by deadline
 --   P:lease:<lease id>       hash: token kind key model request candidate attempt offered ('1' until accepted)
 --   P:request:<request id>   lease id, while the lease lives

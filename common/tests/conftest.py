@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.grpc_server import GrpcServer
+from flow2api_common.grpc_tls import ClientTls, ServerTls
 from flow2api_common.nats_client import NatsConnection, nats_connection
 from flow2api_common.nats_streams import StreamLimits
 from flow2api_common.settings import NatsSettings
@@ -59,6 +60,7 @@ class EchoService:
     readiness: Callable[[], Awaitable[None]] = _ready
     service_token: SecretStr = field(default_factory=lambda: SecretStr("a-service-token"))
     address: str = "127.0.0.1:0"
+    tls: ServerTls | None = None
 
     @property
     def name(self) -> str:
@@ -121,12 +123,15 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[EchoClient]]]:
     servers: list[GrpcServer] = []
     channels: list[grpc.aio.Channel] = []
 
-    async def start(*, client_token: str | None = None, **behaviour: Any) -> EchoClient:
+    async def start(
+        *, client_token: str | None = None, client_tls: ClientTls | None = None, **behaviour: Any
+    ) -> EchoClient:
         service = EchoService(**behaviour)
         server = GrpcServer(
             address=service.address,
             service_token=service.service_token,
             service_names=[SERVICE],
+            tls=service.tls,
             readiness=lambda: service.readiness(),
             readiness_interval=timedelta(milliseconds=20),
         )
@@ -134,7 +139,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[EchoClient]]]:
         servers.append(server)
         address = await server.start()
         token = service.service_token if client_token is None else SecretStr(client_token)
-        channel = open_channel(address, service_token=token)
+        channel = open_channel(address, service_token=token, tls=client_tls)
         channels.append(channel)
         return EchoClient(channel, server, address)
 

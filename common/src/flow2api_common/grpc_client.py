@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.grpc_errors import error_of
 from flow2api_common.grpc_options import DEFAULT_MAX_MESSAGE_BYTES, ChannelOptions, common_options
+from flow2api_common.grpc_renewing_channel import RenewingChannel
+from flow2api_common.grpc_tls import ClientTls, watched_client_credentials
 from flow2api_common.request_context import outgoing_headers
 
 DEFAULT_DEADLINE = timedelta(seconds=60)
@@ -27,24 +29,36 @@ _Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 
 
 def open_channel(
-    address: str, *, service_token: SecretStr, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    address: str,
+    *,
+    service_token: SecretStr,
+    tls: ClientTls | None = None,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
     """A channel to ``host:port`` or ``unix:/path``; it connects at the first call and again whenever it has to.
 
     Every call carries the service token, the request id and the trace context; a call with one answer gets a deadline
-    of 60 s when it has none. Several addresses behind one name take turns. Close it when done.
+    of 60 s when it has none. Several addresses behind one name take turns. Close it when done. ``tls`` is for
+    ``host:port`` alone. Raises CertificateError when its files cannot be used.
     """
     authorization = f"Bearer {service_token.get_secret_value()}"
-    target = address if address.startswith("unix:") else f"dns:///{address}"
-    return grpc.aio.insecure_channel(
-        target,
-        options=_channel_options(max_message_bytes),
-        interceptors=[
-            _UnaryUnary(authorization),
-            _UnaryStream(authorization),
-            _StreamUnary(authorization),
-            _StreamStream(authorization),
-        ],
+    interceptors: list[grpc.aio.ClientInterceptor] = [
+        _UnaryUnary(authorization),
+        _UnaryStream(authorization),
+        _StreamUnary(authorization),
+        _StreamStream(authorization),
+    ]
+    options = _channel_options(max_message_bytes)
+    if address.startswith("unix:"):
+        return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
+    target = f"dns:///{address}"
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    if tls.server_name:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return RenewingChannel(
+        watched_client_credentials(tls),
+        lambda credentials: grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors),
     )
 
 

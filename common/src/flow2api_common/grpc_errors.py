@@ -54,6 +54,26 @@ _CLASS_OF_CODE: dict[grpc.StatusCode, type[Flow2APIError]] = {
 
 _RETRY_AFTER_UNAVAILABLE = timedelta(seconds=1)
 
+PEER_CONNECTION_REFUSED = "PEER_CONNECTION_REFUSED"
+
+# How gRPC tells a connection that never came to be although somebody answers, and what the operator can do. gRPC has
+# only texts for it; nothing is decided by them but what people read.
+_CLOSED_AT_ONCE = (
+    "it closes the connection at once, as one that wants TLS (FLOW2API_GRPC_CA_FILE) or a client certificate"
+    " (FLOW2API_GRPC_CLIENT_CERT_FILE)"
+)
+_CONNECTION_FAILURES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("WRONG_VERSION_NUMBER",), "it does not speak TLS, which FLOW2API_GRPC_CA_FILE asks for"),
+    (("Tls handshake failed",), "its certificate is not signed by a CA in FLOW2API_GRPC_CA_FILE, or has ended"),
+    (
+        ("Hostname Verification",),
+        "its certificate is for another name (FLOW2API_TOKEN_SERVER_NAME, FLOW2API_GENERATION_SERVER_NAME)",
+    ),
+    # Behind "last error" stands why no connection came to be; a call that loses its connection has no such words.
+    (("last error", "Socket closed"), _CLOSED_AT_ONCE),
+    (("last error", "Connection reset"), _CLOSED_AT_ONCE),
+)
+
 
 def status_of(error: Flow2APIError, *, request_id: str) -> Status:
     """What the caller is told. The message of an error that is INTERNAL is masked, and its metadata is left out."""
@@ -109,12 +129,25 @@ def _error_of_code(call: grpc.aio.AioRpcError, service: str) -> Flow2APIError:
     error_class = _CLASS_OF_CODE.get(code, InternalError)
     details = redact(call.details() or "no details")
     if error_class is DependencyUnavailable:
+        hint = _connection_hint(call)
+        if hint:
+            return DependencyUnavailable(
+                f"the {service} service cannot be talked to: {hint}",
+                reason=PEER_CONNECTION_REFUSED,
+                metadata={"dependency": service, "grpc_code": code.name},
+                retry_after=_RETRY_AFTER_UNAVAILABLE,
+            )
         return DependencyUnavailable(
             f"the {service} service is away ({code.name})",
             metadata={"dependency": service, "grpc_code": code.name},
             retry_after=_RETRY_AFTER_UNAVAILABLE,
         )
     return error_class(f"the {service} service answered {code.name}: {details}", metadata={"grpc_code": code.name})
+
+
+def _connection_hint(call: grpc.aio.AioRpcError) -> str:
+    details = call.details() or ""
+    return next((hint for signs, hint in _CONNECTION_FAILURES if all(sign in details for sign in signs)), "")
 
 
 def _class_name(error: Flow2APIError) -> str:

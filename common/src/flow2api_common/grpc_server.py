@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from flow2api_common.grpc_options import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_INTERVAL, ChannelOptions, common_options
 from flow2api_common.grpc_server_interceptor import RpcInterceptor
+from flow2api_common.grpc_tls import ServerTls, server_credentials
 from flow2api_common.logs import get_logger
 
 log = get_logger(__name__)
@@ -29,7 +30,7 @@ class GrpcServer:
 
     ``address`` is ``host:port`` (port 0 takes a free one) or ``unix:/path``. ``service_names`` are the full names that
     health and reflection tell of. ``readiness`` raises while something that the service cannot work without is away; it
-    is asked every second, and health answers NOT_SERVING until it returns.
+    is asked every second, and health answers NOT_SERVING until it returns. ``tls`` is for ``host:port`` alone.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class GrpcServer:
         service_token: SecretStr,
         service_names: Sequence[str],
         readiness: Callable[[], Awaitable[None]],
+        tls: ServerTls | None = None,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         readiness_interval: timedelta = _READINESS_INTERVAL,
     ) -> None:
         self._address = address
         self._service_names = tuple(service_names)
         self._readiness = readiness
+        self._tls = None if address.startswith("unix:") else tls
         self._readiness_interval = readiness_interval
         self._interceptor = RpcInterceptor(service_token)
         self._options = _server_options(max_message_bytes)
@@ -59,7 +62,7 @@ class GrpcServer:
         self._adds.append(add)
 
     async def start(self) -> str:
-        """Listen, and give the bound address. Raises RuntimeError when the address cannot be had."""
+        """Listen, and give the bound address. Raises RuntimeError when the address cannot be had, CertificateError."""
         server = grpc.aio.server(interceptors=[self._interceptor], options=self._options)
         for add in self._adds:
             add(server)
@@ -67,13 +70,18 @@ class GrpcServer:
         reflected = (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
         await self._tell(_NOT_SERVING)
-        port = server.add_insecure_port(self._address)
+        port = self._add_port(server)
         await server.start()
         self._server = server
         self._watch = asyncio.create_task(self._watch_readiness(), name="grpc-readiness")
         address = self._address if self._address.startswith("unix:") else f"{self._address.rpartition(':')[0]}:{port}"
-        log.info("grpc_server_started", address=address)
+        log.info("grpc_server_started", address=address, is_tls=self._tls is not None)
         return address
+
+    def _add_port(self, server: grpc.aio.Server) -> int:
+        if self._tls is None:
+            return server.add_insecure_port(self._address)
+        return server.add_secure_port(self._address, server_credentials(self._tls))
 
     async def stop(self, grace: timedelta) -> None:
         """Tell NOT_SERVING, take no new RPC, give those under way ``grace``, then cancel them. Safe to repeat."""

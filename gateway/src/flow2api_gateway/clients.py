@@ -30,9 +30,17 @@ class Peers:
 async def connected_peers(settings: GatewaySettings) -> AsyncIterator[Peers]:
     """Open the channels. They connect by themselves, also when a service comes later or comes back."""
     async with AsyncExitStack() as stack:
-        token = open_channel(settings.token_addr, service_token=settings.service_token)
+        token = open_channel(
+            settings.token_addr,
+            service_token=settings.service_token,
+            tls=settings.client_tls(settings.token_server_name),
+        )
         stack.push_async_callback(_close, token)
-        generation = open_channel(settings.generation_addr, service_token=settings.service_token)
+        generation = open_channel(
+            settings.generation_addr,
+            service_token=settings.service_token,
+            tls=settings.client_tls(settings.generation_server_name),
+        )
         stack.push_async_callback(_close, generation)
         yield Peers(
             access=access_service_pb2_grpc.AccessServiceStub(token),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from flow2api_common.grpc_tls import GrpcClientTlsSettings
 from flow2api_common.settings import (
     CommaList,
     Duration,
@@ -29,6 +30,7 @@ def _check_base_url(url: str) -> str:
 
 class GatewaySettings(
     ServiceAuthSettings,
+    GrpcClientTlsSettings,
     TokenClientSettings,
     GenerationClientSettings,
     MediaSettings,
@@ -36,6 +38,9 @@ class GatewaySettings(
     OutboundSettings,
 ):
     """What the gateway needs to run."""
+
+    generation_server_name: str = ""
+    """Name in the generation service's certificate, when it is not the host of ``FLOW2API_GENERATION_ADDR``."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000

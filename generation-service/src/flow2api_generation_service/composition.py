@@ -109,6 +109,7 @@ async def running_generation_service(
             service_token=settings.service_token,
             service_names=[SERVICE_NAME],
             readiness=parts.check_ready,
+            tls=settings.server_tls,
         )
         server.register(lambda grpc_server: _add(servicer, grpc_server))
         address = await server.start()
@@ -122,7 +123,9 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
     store = MediaStore.open(settings.media_url)
     providers = build_registry(settings)
     stack.push_async_callback(providers.aclose)
-    channel: grpc.aio.Channel = open_channel(settings.token_addr, service_token=settings.service_token)
+    channel: grpc.aio.Channel = open_channel(
+        settings.token_addr, service_token=settings.service_token, tls=settings.client_tls(settings.token_server_name)
+    )
     stack.push_async_callback(channel.close)
     nats = await stack.enter_async_context(nats_connection(settings, "generation"))
     return _Parts(

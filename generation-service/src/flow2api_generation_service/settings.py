@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
+from flow2api_common.grpc_tls import GrpcClientTlsSettings, GrpcServerTlsSettings
 from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
@@ -67,6 +68,8 @@ class GenerationServiceSettings(
     MediaRetentionSettings,
     VideoSettings,
     ServiceAuthSettings,
+    GrpcServerTlsSettings,
+    GrpcClientTlsSettings,
     TokenClientSettings,
     GenerationClientSettings,
     DatabaseSettings,

@@ -43,7 +43,11 @@ async def running_poller_service(
         providers = build_registry(settings)
         stack.push_async_callback(providers.aclose)
         channel = await stack.enter_async_context(
-            open_channel(settings.token_addr, service_token=settings.service_token)
+            open_channel(
+                settings.token_addr,
+                service_token=settings.service_token,
+                tls=settings.client_tls(settings.token_server_name),
+            )
         )
         nats = await stack.enter_async_context(nats_connection(settings, "poller"))
         pool = TokenPool(channel, credential_ttl=settings.poller_credential_ttl)

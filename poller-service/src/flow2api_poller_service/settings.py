@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from flow2api_common.grpc_tls import GrpcClientTlsSettings
 from flow2api_common.settings import (
     BaseServiceSettings,
     Duration,
@@ -48,6 +49,12 @@ class FollowSettings(BaseServiceSettings):
 
 
 class PollerServiceSettings(
-    FollowSettings, ServiceAuthSettings, TokenClientSettings, NatsSettings, MediaSettings, UpstreamSettings
+    FollowSettings,
+    ServiceAuthSettings,
+    GrpcClientTlsSettings,
+    TokenClientSettings,
+    NatsSettings,
+    MediaSettings,
+    UpstreamSettings,
 ):
     """Everything."""

@@ -264,6 +264,7 @@ def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readin
         service_token=settings.service_token,
         service_names=_SERVICE_NAMES,
         readiness=readiness,
+        tls=settings.server_tls,
     )
     server.register(lambda it: token_service_pb2_grpc.add_TokenServiceServicer_to_server(parts.tokens, it))
     server.register(lambda it: access_service_pb2_grpc.add_AccessServiceServicer_to_server(parts.access, it))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from flow2api_common.grpc_tls import GrpcServerTlsSettings
 from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
@@ -123,6 +124,7 @@ class TokenServiceSettings(
     DatabaseSettings,
     SecretKeySettings,
     ServiceAuthSettings,
+    GrpcServerTlsSettings,
     TokenClientSettings,
     RedisSettings,
     PoolSettings,

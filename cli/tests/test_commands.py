@@ -22,7 +22,19 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_help_lists_the_commands(run) -> None:
     answer = run("--help")
     assert answer.exit_code == 0
-    for name in ("up", "serve", "demo", "tokens", "keys", "generate", "jobs", "doctor", "check-config", "print-config"):
+    for name in (
+        "up",
+        "serve",
+        "demo",
+        "tokens",
+        "keys",
+        "generate",
+        "jobs",
+        "doctor",
+        "health",
+        "check-config",
+        "print-config",
+    ):
         assert name in answer.output
 
 

@@ -10,6 +10,7 @@ from flow2api_cli.commands import generate, jobs, keys, secrets, tokens
 from flow2api_cli.commands.configuration import check_config, print_config
 from flow2api_cli.commands.demo import demo
 from flow2api_cli.commands.doctor import doctor
+from flow2api_cli.commands.health import health
 from flow2api_cli.commands.sandbox import sandbox
 from flow2api_cli.commands.serve import migrate, serve
 from flow2api_cli.commands.up import up
@@ -28,7 +29,7 @@ def version() -> None:
     output().print(distribution_version("flow2api-cli"))
 
 
-for command in (up, demo, serve, migrate, sandbox, doctor, check_config, print_config, version):
+for command in (up, demo, serve, migrate, sandbox, doctor, health, check_config, print_config, version):
     app.command()(command)
 for name, group in (
     ("tokens", tokens.app),

@@ -74,6 +74,14 @@ def rpc_errors(service: str) -> Iterator[None]:
         raise error_of(error, service=service) from error
 
 
+async def is_serving(channel: grpc.aio.Channel, *, service: str, timeout: timedelta) -> bool:
+    """What the peer's health says now; ``service`` names it for people. Raises as `rpc_errors`."""
+    stub = cast("Any", health_pb2_grpc.HealthStub(channel))
+    with rpc_errors(service):
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout.total_seconds())
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 async def wait_until_ready(channel: grpc.aio.Channel, timeout: timedelta) -> None:
     """Wait until the peer's health says SERVING. Raises DependencyUnavailable after ``timeout``."""
     # Its types know the blocking channel alone.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -69,8 +70,14 @@ def all_in_one_system(directory: Path, **sandbox_settings: str) -> Iterator[Syst
 
 
 @contextmanager
-def distributed_system(directory: Path, postgres: TestPostgres, **sandbox_settings: str) -> Iterator[System]:
-    """Four processes over PostgreSQL, Redis and NATS, all started at once."""
+def distributed_system(
+    directory: Path,
+    postgres: TestPostgres,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    **sandbox_settings: str,
+) -> Iterator[System]:
+    """Four processes over PostgreSQL, Redis and NATS, all started at once; ``settings`` are variables beside ours."""
     database = postgres.create_database()
     media = directory / "media"
     media.mkdir(parents=True)
@@ -88,6 +95,7 @@ def distributed_system(directory: Path, postgres: TestPostgres, **sandbox_settin
             "FLOW2API_MEDIA_URL": f"file://{media}",
             "FLOW2API_TOKEN_ADDR": f"127.0.0.1:{free_port()}",
             "FLOW2API_GENERATION_ADDR": f"127.0.0.1:{free_port()}",
+            **settings,
         }
         programs = {
             name: flow2api(name, "serve", name, "--migrate", variables=variables, directory=directory)

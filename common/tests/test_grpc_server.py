@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,20 @@ class TestHealth:
         ready.set()
         assert (await watching.read()).status == SERVING
         watching.cancel()
+
+    async def test_stopping_ends_a_check_that_has_swallowed_a_cancellation(self, serve: Any) -> None:
+        checking = asyncio.Event()
+
+        async def readiness() -> None:
+            if not checking.is_set():
+                checking.set()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+
+        client = await serve(readiness=readiness)
+        await checking.wait()
+        async with asyncio.timeout(10):
+            await client.server.stop(timedelta(0))
 
     async def test_waiting_for_readiness_ends(self, serve: Any) -> None:
         async def readiness() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from flow2api_common.lifecycle import BackgroundTasks
+from flow2api_common.lifecycle import BackgroundTasks, end_tasks
 from flow2api_testing.waiting import eventually
 
 
@@ -86,3 +86,36 @@ class TestBackgroundTasks:
             await eventually(task.done)
             assert not waiting.done()
         assert done == [1]
+
+
+class TestEndTasks:
+    async def test_leaves_behind_what_does_not_end_and_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("flow2api_common.lifecycle._CANCEL_AGAIN", timedelta(milliseconds=1))
+        may_end = asyncio.Event()
+
+        async def deaf() -> None:
+            while not may_end.is_set():
+                with suppress(asyncio.CancelledError):
+                    await may_end.wait()
+
+        task = asyncio.create_task(deaf(), name="deaf-task")
+        await asyncio.sleep(0)
+        await end_tasks([task])
+        assert not task.done()
+        assert "deaf-task" in capsys.readouterr().out
+        may_end.set()
+        await task
+
+    async def test_raises_no_failure_of_a_task(self) -> None:
+        async def fails_at_its_end() -> None:
+            try:
+                await never()
+            finally:
+                raise ZeroDivisionError
+
+        task = asyncio.create_task(fails_at_its_end())
+        await asyncio.sleep(0)
+        await end_tasks([task])
+        assert isinstance(task.exception(), ZeroDivisionError)

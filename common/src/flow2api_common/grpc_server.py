@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from flow2api_common.grpc_options import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_INTERVAL, ChannelOptions, common_options
 from flow2api_common.grpc_server_interceptor import RpcInterceptor
 from flow2api_common.grpc_tls import ServerTls, server_credentials
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 
 log = get_logger(__name__)
@@ -90,8 +91,7 @@ class GrpcServer:
             return
         await self._health.enter_graceful_shutdown()
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await end_tasks([self._watch])
         await server.stop(grace.total_seconds())
         log.info("grpc_server_stopped")
 

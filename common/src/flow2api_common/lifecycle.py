@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
@@ -31,6 +31,29 @@ class RunningService(Protocol):
         """Return never while all is well; raise what made a component fail."""
 
 
+async def end_tasks(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel these tasks and wait for their end; raises none of their failures.
+
+    A library may swallow a cancellation (asyncio.wait_for does before Python 3.12, SQLAlchemy while it takes a
+    connection back), and a loop goes on after it. So it is repeated, and after 20 s the task is left behind and named
+    in the log.
+    """
+    running = {task for task in tasks if not task.done()}
+    for _ in range(_CANCELLATIONS):
+        if not running:
+            return
+        for task in running:
+            task.cancel()
+        done, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN.total_seconds())
+        for task in done:
+            if not task.cancelled():
+                # Seen, so that nobody complains.
+                task.exception()
+    if running:
+        names = sorted(task.get_name() if isinstance(task, asyncio.Task) else repr(task) for task in running)
+        log.error("tasks_left_running", tasks=names)
+
+
 class BackgroundTasks:
     """Named tasks that live as long as the block. A failure cancels nothing by itself: `wait` raises it.
 
@@ -49,16 +72,7 @@ class BackgroundTasks:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        running = set(self._tasks)
-        for _ in range(_CANCELLATIONS):
-            if not running:
-                break
-            for task in running:
-                task.cancel()
-            # Again after a while: a library may swallow one cancellation (asyncio.wait_for did before Python 3.12).
-            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN.total_seconds())
-        if running:
-            log.error("background_tasks_left_running", tasks=sorted(task.get_name() for task in running))
+        await end_tasks(self._tasks)
         if self._failed is not None and self._failed.done():
             # Seen, so that nobody complains when no one has waited.
             self._failed.exception()

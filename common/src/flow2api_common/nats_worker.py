@@ -11,6 +11,7 @@ from datetime import timedelta
 from prometheus_client import Counter, Gauge
 
 from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_connection import NatsConnection
 from flow2api_common.nats_consumer import PullConsumer
@@ -108,8 +109,7 @@ class PullWorker:
             finally:
                 self._in_flight -= 1
                 self._changed.set()
-                heartbeat.cancel()
-                await asyncio.gather(heartbeat, return_exceptions=True)
+                await end_tasks([heartbeat])
 
     async def _handle_and_settle(self, delivery: Delivery) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Final
 
 from flow2api_common.errors import Unauthenticated
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_common.lifecycle import end_tasks
 from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
 
 _MAX_REMEMBERED: Final = 10_000
@@ -58,10 +59,7 @@ class ApiKeys:
 
     async def aclose(self) -> None:
         """Cancel what is under way."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._running.values())
 
     async def _ask(self, secret: str, digest: bytes) -> access_service_pb2.ApiKey:
         with rpc_errors("token"):

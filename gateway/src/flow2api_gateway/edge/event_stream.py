@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flow2api_common.errors import Flow2APIError, InternalError
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_gateway.edge.draining import Departure, Drain
 from flow2api_gateway.edge.presence import departure_watch, shutting_down
@@ -88,8 +89,7 @@ class EventStream(Response):
                     await _send_chunk(send, HEARTBEAT)
         finally:
             if following is not None:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+                await end_tasks([following])
             close = getattr(self._events, "aclose", None)
             if close is not None:
                 await close()

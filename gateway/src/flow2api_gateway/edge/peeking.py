@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+from flow2api_common.lifecycle import end_tasks
+
 T = TypeVar("T")
 
 
@@ -29,7 +31,7 @@ async def peeked(
         try:
             await asyncio.wait({following}, timeout=max(0.0, until - loop.time()))
         except asyncio.CancelledError:
-            await _ended(following)
+            await end_tasks([following])
             raise
         if not following.done() or isinstance(following.exception(), _Empty):
             return _whole(seen, following, source)
@@ -61,12 +63,7 @@ async def _whole(seen: Sequence[T], following: asyncio.Task[T] | None, source: A
             yield element
     finally:
         if following is not None:
-            await _ended(following)
+            await end_tasks([following])
         close = getattr(source, "aclose", None)
         if close is not None:
             await close()
-
-
-async def _ended(task: asyncio.Task[T]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.lifecycle import end_tasks
 from flow2api_gateway.edge.draining import Departure, Drain
 
 T = TypeVar("T")
@@ -24,8 +25,7 @@ async def departure_watch(receive: Receive, drain: Drain) -> AsyncIterator[async
         try:
             yield departure
         finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            await end_tasks([watcher])
 
 
 async def while_present(receive: Receive, drain: Drain, work: Coroutine[Any, Any, T]) -> T:
@@ -40,9 +40,7 @@ async def while_present(receive: Receive, drain: Drain, work: Coroutine[Any, Any
                 return task.result()
             reason = departure.result()
     finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await end_tasks([task])
     if reason is Departure.CLIENT_GONE:
         raise ClientDisconnect
     raise shutting_down()

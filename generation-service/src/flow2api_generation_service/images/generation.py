@@ -10,6 +10,7 @@ from functools import partial
 
 from flow2api_common.clock import Clock
 from flow2api_common.errors import Flow2APIError, InternalError
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.images.books import Closing, ImageBooks
 from flow2api_generation_service.images.events import EventLog
@@ -205,8 +206,7 @@ class ImageGeneration:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks([task])
 
     async def _keep_claim(self, key: RequestKey) -> None:
         while True:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.image_plan import ImageOption
 from flow2api_generation_service.images.fetch import fetch_picture
@@ -180,9 +181,7 @@ class PictureMaker:
         try:
             return await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
 
     async def _generate(
         self, job: PictureJob, token: HeldToken, option: ImageOption, references: Sequence[UploadedImage]

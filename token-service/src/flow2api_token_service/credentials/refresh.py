@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from flow2api_common.clock import Clock
 from flow2api_common.errors import FailedPrecondition, UpstreamRejected, UpstreamUnavailable
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.proof import (
@@ -109,9 +110,7 @@ class Refresher:
         flights = list(self._flights.values())
         if flights:
             await asyncio.wait(flights, timeout=_LAST_FLIGHTS.total_seconds())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await end_tasks(flights)
 
     def _land(self, token_id: int, flight: asyncio.Task[Credential]) -> None:
         del self._flights[token_id]

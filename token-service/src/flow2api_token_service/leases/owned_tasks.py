@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from flow2api_common.errors import Flow2APIError
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 
 log = get_logger(__name__)
@@ -35,9 +36,7 @@ class OwnedTasks:
         """Wait for what is still going on, then cancel it."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace.total_seconds())
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -15,6 +15,7 @@ from functools import partial
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError
 from flow2api_common.ids import new_id
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
@@ -36,7 +37,6 @@ log = get_logger(__name__)
 _BEAT = timedelta(seconds=1)
 _SHORTEST_PAUSE = timedelta(milliseconds=5)
 _RECONNECT_SECONDS = 0.5
-_CANCEL_AGAIN_SECONDS = 0.2
 
 Outcome = Offer | TakenLease | Refusal
 
@@ -120,10 +120,7 @@ class LeaseQueue:
             listening = group.create_task(self._listen(), name="lease-queue-listen")
             while not self._stopping.is_set():
                 await self._beat_when_somebody_waits()
-            # Again after a while: a library may swallow one cancellation (asyncio.wait_for did before Python 3.12).
-            while not listening.done():
-                listening.cancel()
-                await asyncio.wait({listening}, timeout=_CANCEL_AGAIN_SECONDS)
+            await end_tasks([listening])
 
     def give_back(self, request: LeaseRequest) -> None:
         """End the lease that a caller did not get, or its place in the queue, in the background."""

@@ -34,7 +34,7 @@ from flow2api_gateway.app import build_app
 from flow2api_gateway.composition import build_gateway, running_gateway
 from flow2api_gateway.gateway import Gateway
 from flow2api_gateway.settings import GatewaySettings
-from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
+from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc, request_quota_pb2
 from flow2api_proto.generation.v1 import (
     generation_service_pb2,
     generation_service_pb2_grpc,
@@ -91,6 +91,8 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.key_gate: asyncio.Event | None = None
         self.cache_duration = timedelta(seconds=30)
         self.login_error: Flow2APIError | None = None
+        self.allowed_models: list[str] = []
+        self.updates: list[access_service_pb2.UpdateApiKeyRequest] = []
 
     async def AuthenticateApiKey(self, request: Any, context: Any) -> Any:
         self.key_checks += 1
@@ -99,7 +101,7 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         if request.secret != API_KEY:
             raise Unauthenticated("Incorrect API key provided.", reason="API_KEY_INVALID")
         answer = access_service_pb2.AuthenticateApiKeyResponse(
-            api_key=access_service_pb2.ApiKey(api_key_id="key_1", name="first")
+            api_key=access_service_pb2.ApiKey(api_key_id="key_1", name="first", allowed_models=self.allowed_models)
         )
         answer.cache_duration.FromTimedelta(self.cache_duration)
         return answer
@@ -110,7 +112,15 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         return access_service_pb2.CreateApiKeyResponse(api_key=key, secret="sk-new-secret")
 
     async def GetApiKey(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
+        if request.api_key_id != "key_1":
+            raise NotFound("There is no such key.", reason="API_KEY_NOT_FOUND")
+        return access_service_pb2.GetApiKeyResponse(api_key=access_service_pb2.ApiKey(api_key_id="key_1", weight=3))
+
+    async def UpdateApiKey(self, request: Any, context: Any) -> Any:
+        self.updates.append(request)
+        if "expire_time" in request.update_mask.paths and request.api_key.expire_time.seconds == 1:
+            raise InvalidArgument.of("expire_time", "This time has passed.")
+        return access_service_pb2.UpdateApiKeyResponse(api_key=request.api_key)
 
     async def ListApiKeys(self, request: Any, context: Any) -> Any:
         keys = [access_service_pb2.ApiKey(api_key_id=f"key_{index}", name="n") for index in (1, 2)]
@@ -238,6 +248,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     queue_error: Flow2APIError | None = None
     late_error: Flow2APIError | None = None
     failed_images: dict[int, image_pb2.ImageFailure] = field(default_factory=dict)
+    request_quota: request_quota_pb2.RequestQuota | None = None
     image_gate: asyncio.Event | None = None
     image_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     video_changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -284,7 +295,9 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             raise self.early_error
         try:
             for index in range(request.image_count):
-                yield self._event(index, progress=image_pb2.ImageProgress(stage=1, attempt=1))
+                quota = self.request_quota if index == 0 else None
+                progress = image_pb2.ImageProgress(stage=1, attempt=1)
+                yield self._event(index, progress=progress, request_quota=quota)
             if self.image_gate is not None:
                 await self.image_gate.wait()
         except (asyncio.CancelledError, GeneratorExit):
@@ -329,7 +342,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             metadata=request.metadata,
         )
         self.videos[video_id].create_time.FromSeconds(1_767_225_600)
-        return video_pb2.CreateVideoResponse(video=self.videos[video_id])
+        return video_pb2.CreateVideoResponse(video=self.videos[video_id], request_quota=self.request_quota)
 
     def _video(self, request: Any) -> video_pb2.Video:
         video = self.videos.get(request.video_id)

@@ -163,6 +163,52 @@ async def test_a_key_without_a_name_is_refused(admin: httpx.AsyncClient) -> None
     assert (response.status_code, response.json()["error"]["param"]) == (400, "name")
 
 
+async def test_what_a_key_may_do_is_chosen(admin: httpx.AsyncClient, world: Any) -> None:
+    await admin.post(
+        "/admin/keys",
+        json={
+            "name": "app",
+            "weight": 3,
+            "requests_per_minute": 60,
+            "daily_credit_budget": 5_000_000_000,
+            "allowed_models": ["veo-*"],
+            "expires_at": 2_000_000_000,
+        },
+    )
+    (made,) = world.access.created
+    assert (made.weight, made.requests_per_minute, made.daily_credit_budget) == (3, 60, 5_000_000_000)
+    assert list(made.allowed_models) == ["veo-*"]
+    assert made.expire_time.seconds == 2_000_000_000
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_key_is_changed_where_the_body_says_so(admin: httpx.AsyncClient, world: Any, method: str) -> None:
+    body = {"name": "renamed", "requests_per_minute": -1, "allowed_models": [], "expires_at": None}
+    answer = await admin.request(method, "/admin/keys/key_1", json=body)
+    assert (answer.status_code, answer.json()["name"]) == (200, "renamed")
+    (update,) = world.access.updates
+    assert sorted(update.update_mask.paths) == ["allowed_models", "expire_time", "name", "requests_per_minute"]
+    assert update.api_key.api_key_id == "key_1"
+    assert update.api_key.requests_per_minute == -1
+    assert not update.api_key.HasField("expire_time")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({}, None), ({"weight": "many"}, "weight"), ({"weight": 2**40}, "weight"), ({"expires_at": 1}, "expires_at")],
+)
+async def test_a_wrong_change_of_a_key_names_its_field(
+    admin: httpx.AsyncClient, body: dict[str, Any], param: str | None
+) -> None:
+    response = await admin.patch("/admin/keys/key_1", json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_key_is_read(admin: httpx.AsyncClient) -> None:
+    assert (await admin.get("/admin/keys/key_1")).json()["weight"] == 3
+    assert (await admin.get("/admin/keys/key_9")).status_code == 404
+
+
 async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any) -> None:
     await client.post(
         "/v1/videos",

@@ -146,6 +146,37 @@ def test_commands_add_accounts_make_files_and_show_the_job(shared_up: Up, tmp_pa
     assert "completed" in run_flow2api("jobs", "list", variables=shared_up.variables).stdout
 
 
+def test_commands_choose_and_change_what_a_key_may_do(shared_up: Up) -> None:
+    def call(*arguments: str) -> str:
+        done = run_flow2api("keys", *arguments, variables=shared_up.variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def generate(model: str) -> httpx.Response:
+        return httpx.post(
+            f"{shared_up.base_url}/v1/images/generations",
+            headers={"authorization": f"Bearer {key}"},
+            json={"model": model, "prompt": "a cat"},
+            timeout=60,
+            trust_env=False,
+        )
+
+    key = call("create", "limited", "--requests-per-minute", "2", "--allow-model", "gemini-2.5-*").strip()
+    (row,) = (each for each in json.loads(call("list", "--json")) if each["name"] == "limited")
+    first = generate("gemini-2.5-flash-image")
+    assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "1")
+    assert generate("gemini-3.1-flash-image").json()["error"]["code"] == "model_not_allowed"
+    assert generate("gemini-2.5-flash-image").status_code == 200
+    full = generate("gemini-2.5-flash-image")
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 0 < int(full.headers["retry-after"]) <= 60
+
+    changed = call("update", row["id"], "--requests-per-minute", "9", "--weight", "4", "--max-concurrency", "2")
+    assert "gemini-2.5-*" in changed
+    assert generate("gemini-2.5-flash-image").headers["x-ratelimit-remaining-requests"] == "6"
+    call("revoke", row["id"])
+
+
 def test_commands_make_list_and_revoke_an_api_key(shared_up: Up) -> None:
     def models(key: str) -> int:
         headers = {"authorization": f"Bearer {key}"}

@@ -143,6 +143,8 @@ def _cell(value: Any) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:g}"
+        case list():
+            return _plain(", ".join(map(str, value))) or "-"
         case _:
             return _plain(str(value))
 

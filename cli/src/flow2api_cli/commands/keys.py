@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -17,9 +18,33 @@ _COLUMNS = {
     "name": "NAME",
     "prefix": "KEY",
     "max_concurrency": "LIMIT",
+    "weight": "WEIGHT",
+    "requests_per_minute": "PER MINUTE",
+    "daily_credit_budget": "CREDITS/DAY",
+    "allowed_models": "MODELS",
+    "expires_at": "EXPIRES",
     "is_active": "ACTIVE",
     "created_at": "CREATED",
 }
+
+MaxConcurrencyOption = Annotated[
+    int | None, typer.Option(help="Generations in flight; more wait. -1 is unlimited.", min=-1)
+]
+WeightOption = Annotated[
+    int | None, typer.Option(help="Share when generations wait: 2 is served twice as often as 1.", min=1)
+]
+RequestsPerMinuteOption = Annotated[int | None, typer.Option(help="More are refused. -1 is unlimited.", min=-1)]
+DailyCreditBudgetOption = Annotated[int | None, typer.Option(help="Credits a day (UTC). -1 is unlimited.", min=-1)]
+AllowModelOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A model that it may use, or a pattern such as 'veo-*'; may be repeated. Default: all."),
+]
+ExpiresOption = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"], help="When it ends; UTC unless it says more."
+    ),
+]
 
 
 @app.command("list")
@@ -34,14 +59,73 @@ def list_keys(*, url: UrlOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("create")
-def create_key(name: Annotated[str, typer.Argument(help="Whom it is for.")], *, url: UrlOption = None) -> None:
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whom it is for.")],
+    *,
+    max_concurrency: MaxConcurrencyOption = None,
+    weight: WeightOption = None,
+    requests_per_minute: RequestsPerMinuteOption = None,
+    daily_credit_budget: DailyCreditBudgetOption = None,
+    allow_model: AllowModelOption = None,
+    expires: ExpiresOption = None,
+    url: UrlOption = None,
+) -> None:
     """Make an API key and show it, this once."""
+    chosen: dict[str, Any] = {
+        "max_concurrency": max_concurrency,
+        "weight": weight,
+        "requests_per_minute": requests_per_minute,
+        "daily_credit_budget": daily_credit_budget,
+        "allowed_models": allow_model,
+        "expires_at": _seconds(expires),
+    }
+    body = {"name": name} | {field: value for field, value in chosen.items() if value is not None}
 
     async def command() -> Any:
         async with open_admin_api(url) as api:
-            return await api.call("POST", "/admin/keys", json={"name": name})
+            return await api.call("POST", "/admin/keys", json=body)
 
     output().print(run_command(command())["key"], markup=False, soft_wrap=True)
+
+
+@app.command("update")
+def update_key(
+    key_id: Annotated[str, typer.Argument(help="Its id.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Whom it is for.")] = None,
+    max_concurrency: MaxConcurrencyOption = None,
+    weight: WeightOption = None,
+    requests_per_minute: RequestsPerMinuteOption = None,
+    daily_credit_budget: DailyCreditBudgetOption = None,
+    allow_model: AllowModelOption = None,
+    allow_all_models: Annotated[bool, typer.Option("--allow-all-models", help="Let it use every model.")] = False,
+    expires: ExpiresOption = None,
+    never_expires: Annotated[bool, typer.Option("--never-expires", help="Let it last.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Change what an API key may do, at once; what is left out stays, and what is in flight goes on."""
+    if (allow_model and allow_all_models) or (expires and never_expires):
+        raise typer.BadParameter("these options exclude each other")
+    chosen: dict[str, Any] = {
+        "name": name,
+        "max_concurrency": max_concurrency,
+        "weight": weight,
+        "requests_per_minute": requests_per_minute,
+        "daily_credit_budget": daily_credit_budget,
+        "allowed_models": [] if allow_all_models else allow_model,
+        "expires_at": _seconds(expires),
+    }
+    body = {field: value for field, value in chosen.items() if value is not None}
+    if never_expires:
+        body["expires_at"] = None
+    if not body:
+        raise typer.BadParameter("name something to change")
+
+    async def command() -> Any:
+        async with open_admin_api(url) as api:
+            return await api.call("PATCH", f"/admin/keys/{key_id}", json=body)
+
+    print_rows([run_command(command())], _COLUMNS, as_json=False)
 
 
 @app.command("revoke")
@@ -54,3 +138,9 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id.")], *, url: U
 
     run_command(command())
     output().print(f"revoked key {key_id}", markup=False)
+
+
+def _seconds(time: datetime | None) -> int | None:
+    if time is None:
+        return None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, Final
 
 from fastapi import APIRouter
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.requests import Request
 from starlette.responses import Response
 
+from flow2api_common.clock import utc_now
+from flow2api_common.errors import InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.admin.acting import acting
-from flow2api_gateway.admin.schemas import KeyCreateBody
+from flow2api_gateway.admin.schemas import KeyCreateBody, KeyUpdateBody
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.bodies import read_json
@@ -23,6 +27,8 @@ from flow2api_proto.access.v1 import access_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
 _PAGE: Final = 1000
+# Fields of the RPCs that clients know under another name.
+_FIELDS: Final = {"secret": "key", "expire_time": "expires_at"}
 
 
 @router.get("/admin/keys", summary="List API keys", responses=ERRORS)
@@ -48,12 +54,39 @@ async def make_key(request: Request, admin: AdminDep, gateway: GatewayDep) -> Re
     creation = access_service_pb2.CreateApiKeyRequest(
         name=body.name,
         max_concurrency=body.max_concurrency,
-        expire_time=Timestamp(seconds=body.expires_at) if body.expires_at else None,
+        weight=body.weight,
+        requests_per_minute=body.requests_per_minute,
+        daily_credit_budget=body.daily_credit_budget,
+        allowed_models=body.allowed_models,
+        expire_time=_time(body.expires_at),
         secret=body.key.get_secret_value() if body.key else "",
     )
-    with client_fields({"secret": "key", "expire_time": "expires_at"}), rpc_errors("token"):
+    with client_fields(_FIELDS), rpc_errors("token"):
         answer = await gateway.peers.access.CreateApiKey(creation, metadata=acting(admin))
     return json_response(key_json(answer.api_key) | {"key": answer.secret}, headers={"cache-control": "no-store"})
+
+
+@router.get("/admin/keys/{key_id}", summary="Read an API key", responses=ERRORS)
+async def read_key(key_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
+    """One key, without its secret."""
+    with rpc_errors("token"):
+        answer = await gateway.peers.access.GetApiKey(access_service_pb2.GetApiKeyRequest(api_key_id=key_id))
+    return json_response(key_json(answer.api_key))
+
+
+@router.put(
+    "/admin/keys/{key_id}", summary="Change an API key", openapi_extra=takes_json(KeyUpdateBody), responses=ERRORS
+)
+@router.patch(
+    "/admin/keys/{key_id}", summary="Change an API key", openapi_extra=takes_json(KeyUpdateBody), responses=ERRORS
+)
+async def change_key(request: Request, key_id: str, admin: AdminDep, gateway: GatewayDep) -> Response:
+    """Changes the fields that are sent; what is in flight goes on."""
+    body = await read_json(request, KeyUpdateBody, gateway.settings.max_body_bytes)
+    update = _update(key_id, body)
+    with client_fields(_FIELDS), rpc_errors("token"):
+        answer = await gateway.peers.access.UpdateApiKey(update, metadata=acting(admin))
+    return json_response(key_json(answer.api_key))
 
 
 @router.delete("/admin/keys/{key_id}", summary="Revoke an API key", responses=ERRORS)
@@ -73,8 +106,31 @@ def key_json(key: access_service_pb2.ApiKey) -> dict[str, Any]:
         "name": key.name,
         "prefix": key.prefix,
         "max_concurrency": key.max_concurrency,
-        "is_active": not key.HasField("revoke_time"),
+        "weight": key.weight,
+        "requests_per_minute": key.requests_per_minute,
+        "daily_credit_budget": key.daily_credit_budget,
+        "allowed_models": list(key.allowed_models),
+        "is_active": not key.HasField("revoke_time") and not _is_over(key),
         "created_at": iso_time(key, "create_time"),
         "revoked_at": iso_time(key, "revoke_time"),
         "expires_at": iso_time(key, "expire_time"),
     }
+
+
+def _update(key_id: str, body: KeyUpdateBody) -> access_service_pb2.UpdateApiKeyRequest:
+    values = body.model_dump(exclude_none=True, exclude={"expires_at"})
+    paths = list(values)
+    if "expires_at" in body.model_fields_set:
+        paths.append("expire_time")
+    if not paths:
+        raise InvalidArgument("The request names nothing to change.", reason="MISSING_PARAMETER")
+    key = access_service_pb2.ApiKey(api_key_id=key_id, expire_time=_time(body.expires_at), **values)
+    return access_service_pb2.UpdateApiKeyRequest(api_key=key, update_mask=FieldMask(paths=paths))
+
+
+def _time(seconds: int | None) -> Timestamp | None:
+    return None if seconds is None else Timestamp(seconds=seconds)
+
+
+def _is_over(key: access_service_pb2.ApiKey) -> bool:
+    return key.HasField("expire_time") and key.expire_time.ToDatetime(UTC) <= utc_now()

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+_Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Concurrency = Annotated[int, Field(ge=-1, le=100_000)]
 
 
@@ -58,12 +60,29 @@ class TokenDisableBody(_AdminRequest):
     reason: str = ""
 
 
-class KeyCreateBody(_AdminRequest):
-    """Body of ``POST /admin/keys``."""
+class KeyFields(_AdminRequest):
+    """What an API key may do; -1 is unlimited."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    max_concurrency: _Concurrency | None = None
+    max_concurrency: _Concurrency | None = Field(default=None, description="Generations in flight.")
+    weight: _Int32 | None = Field(default=None, description="Share when generations wait, from 1 to 1000.")
+    requests_per_minute: _Int32 | None = Field(default=None, description="From 1 to 60000.")
+    daily_credit_budget: _Int64 | None = Field(default=None, description="Credits per day (UTC).")
+    allowed_models: list[str] | None = Field(
+        default=None, description="Ids of models; `*` stands for any characters. Empty for all."
+    )
     expires_at: Annotated[int, Field(ge=0, le=253_402_300_799)] | None = Field(
         default=None, description="Unix seconds."
     )
+
+
+class KeyCreateBody(KeyFields):
+    """Body of ``POST /admin/keys``."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
     key: SecretStr | None = None
+
+
+class KeyUpdateBody(KeyFields):
+    """Body of ``PUT`` and ``PATCH /admin/keys/{id}``; what is left out stays. ``expires_at`` null: never."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None

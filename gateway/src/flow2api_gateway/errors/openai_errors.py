@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InternalError
+from flow2api_gateway.edge.rate_limits import headers_of_refusal
 from flow2api_gateway.errors.openai_table import ErrorRule, rule_for
 
 MASKED_INTERNAL: Final = "The server had an error while processing your request."
@@ -32,7 +33,7 @@ def render_openai_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     type_ = rule.image_type if rule.image_type and path.startswith(IMAGES_PATH) else rule.type
     param = error.violations[0].field if error.violations else None
     body = {"error": {"message": _outward_message(error, rule), "type": type_, "param": param, "code": rule.code}}
-    headers: dict[str, str] = {}
+    headers = headers_of_refusal(error.metadata)
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
     elif rule.status in (409, 429, 503) and rule.retry:

@@ -101,6 +101,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "ALREADY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "TOKEN_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "API_KEY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
+    "API_KEY_REVOKED": ErrorRule(400, INVALID_REQUEST, "api_key_revoked", retry=False),
     "SECRET_REFUSED": ErrorRule(400, INVALID_REQUEST, "secret_refused"),
     "SESSION_DEAD": ErrorRule(400, INVALID_REQUEST, "session_dead", retry=False),
     "IDEMPOTENCY_IN_PROGRESS": ErrorRule(409, INVALID_REQUEST, "idempotency_in_progress"),
@@ -108,6 +109,8 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     # Capacity.
     "NO_TOKEN_AVAILABLE": _BUSY,
     "KEY_CONCURRENCY": _BUSY,
+    "QUEUE_FULL": _BUSY,
+    "REQUESTS_PER_MINUTE": _BUSY,
     "TOO_MANY_LOGINS": _BUSY,
     "NO_ELIGIBLE_TOKEN": _NO_ACCOUNT,
     "INSUFFICIENT_CREDITS": ErrorRule(429, QUOTA, "insufficient_quota", retry=False),

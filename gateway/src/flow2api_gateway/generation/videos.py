@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
+from flow2api_gateway.edge.rate_limits import note_quota
 from flow2api_proto.generation.v1 import video_pb2
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ async def create_video(
     """Accept a job; when this returns it is durable."""
     with rpc_errors("generation"):
         answer = await generation.CreateVideo(request)
+    if answer.HasField("request_quota"):
+        note_quota(answer.request_quota)
     return answer.video
 
 

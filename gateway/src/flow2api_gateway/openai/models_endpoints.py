@@ -7,7 +7,9 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from flow2api_common.errors import NotFound
 from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.auth.models import may_use
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import GatewayDep
 from flow2api_gateway.openai.documents import ERRORS
@@ -19,16 +21,20 @@ _KINDS: Final = {model_pb2.MODALITY_IMAGE: "image", model_pb2.MODALITY_VIDEO: "v
 
 
 @router.get("/v1/models", summary="List models", responses=ERRORS)
-async def list_models(_api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """Every public id, aliases included."""
+async def list_models(api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """Every public id that the key may use, aliases included."""
     models = await gateway.catalog.list_all()
-    return json_response({"object": "list", "data": [model_object(model) for model in models]})
+    usable = [model_object(model) for model in models if may_use(api_key, model)]
+    return json_response({"object": "list", "data": usable})
 
 
 @router.get("/v1/models/{model_id:path}", summary="Read a model", responses=ERRORS)
-async def get_model(model_id: str, _api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """One model by its id, which may have slashes."""
-    return json_response(model_object(await gateway.catalog.get(model_id)))
+async def get_model(model_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
+    """One model by its id, which may have slashes. One that the key may not use does not exist, as OpenAI has it."""
+    model = await gateway.catalog.get(model_id)
+    if not may_use(api_key, model):
+        raise NotFound(f"The model {model_id[:100]!r} does not exist.", reason="MODEL_NOT_FOUND")
+    return json_response(model_object(model))
 
 
 def model_object(model: model_pb2.Model) -> dict[str, Any]:

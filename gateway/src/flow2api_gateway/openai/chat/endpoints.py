@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json
 from flow2api_gateway.edge.event_stream import EventStream
 from flow2api_gateway.edge.presence import while_present
@@ -42,7 +43,7 @@ router: Final = APIRouter(tags=["chat"])
 async def create_chat_completion(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """The result as Markdown; with ``stream`` the progress comes as ``reasoning_content`` before it."""
     chat = await read_json(request, ChatCompletionRequest, gateway.settings.max_body_bytes)
-    model = await gateway.catalog.get(chat.model)
+    model = await usable_model(gateway.catalog, api_key, chat.model)
     conversation = read_conversation(chat.messages)
     check_values(chat, conversation, model)
     answer = ChatAnswer(model=chat.model, includes_usage=chat.includes_usage)

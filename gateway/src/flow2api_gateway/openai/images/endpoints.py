@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
 from flow2api_gateway.edge.event_stream import EventStream
 from flow2api_gateway.edge.forms import is_form, read_form
@@ -46,7 +47,7 @@ router: Final = APIRouter(tags=["images"])
 async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """The pictures as base64 or as links, all at once or each as it comes."""
     body = await read_json(request, ImageGenerationRequest, gateway.settings.max_body_bytes)
-    model = await gateway.catalog.get(body.model)
+    model = await usable_model(gateway.catalog, api_key, body.model)
     return await _answer(request, gateway, body, model, (), api_key.api_key_id, kind="image_generation")
 
 
@@ -62,7 +63,7 @@ async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) 
     else:
         fields, strict = await read_json_object(request, limit), True
     body = validated(ImageEditRequest, fields, strict=strict)
-    model = await gateway.catalog.get(body.model)
+    model = await usable_model(gateway.catalog, api_key, body.model)
     sources = edit_sources(body)
     return await _answer(request, gateway, body, model, sources, api_key.api_key_id, kind="image_edit")
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from flow2api_common.errors import FailedPrecondition, InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.auth.dependencies import ApiKeyDep
+from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
 from flow2api_gateway.edge.event_stream import EventStream, data_event
 from flow2api_gateway.edge.forms import is_form, read_form
@@ -55,7 +56,7 @@ async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> R
     else:
         fields, strict = await read_json_object(request, limit), True
     body = validated(VideoCreateRequest, fields, strict=strict)
-    model = await gateway.catalog.get(body.model)
+    model = await usable_model(gateway.catalog, api_key, body.model)
     sources = reference_sources(body)
     check_video_values(body, model, picture_count=len(sources))
     request_id = idempotency_key(request)

@@ -52,6 +52,7 @@ proto: setup ## Write the gRPC stubs anew from proto/
 .PHONY: docs
 docs: setup ## Write the generated pages of docs/ anew
 	@$(BIN)/python deploy/checks/settings_page.py
+	@$(BIN)/python deploy/checks/grpc_page.py
 
 .PHONY: format
 format: setup ## Format the code and mend what can be mended mechanically
@@ -63,7 +64,7 @@ format: setup ## Format the code and mend what can be mended mechanically
 lint: setup ## Check format, lint, types, import rules, protos, and that nothing private is tracked
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench deploy/checks
+	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench deploy/checks docs/examples
 	$(BIN)/lint-imports --no-cache
 	@for package in $(PACKAGES); do (cd $$package && ../$(BIN)/deptry --no-ansi src > /dev/null 2> ../$(VENV)/deptry.txt) \
 		|| { echo "$$package:"; cat $(VENV)/deptry.txt; exit 1; }; done
@@ -72,6 +73,7 @@ lint: setup ## Check format, lint, types, import rules, protos, and that nothing
 	@deploy/checks/proto_breaking.sh $(BIN)/buf
 	@deploy/checks/proto_stubs.sh $(BIN)
 	$(BIN)/python deploy/checks/settings_page.py --check
+	$(BIN)/python deploy/checks/grpc_page.py --check
 	@deploy/checks/tracked_files.sh
 
 .PHONY: bench

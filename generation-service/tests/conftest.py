@@ -234,6 +234,7 @@ def generation_settings(
     nats_url: str,
     media_url: str,
     service_token: SecretStr,
+    secret_key: SecretStr,
 ) -> GenerationServiceSettings:
     """Settings of a service over the servers of this test."""
     return load_settings(
@@ -244,6 +245,7 @@ def generation_settings(
         nats_url=nats_url,
         media_url=media_url,
         service_token=service_token,
+        secret_key=secret_key,
         flow_labs_url=sandbox.flow_labs_url,
         flow_api_url=sandbox.flow_api_url,
         gemini_url=sandbox.gemini_url,

@@ -1,4 +1,4 @@
-"""Exchanging the secret key of an installation, wherever its key and its database are."""
+"""Exchanging the secret key of an installation, wherever its key and its databases are."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ async def rotate(settings: RotationSettings) -> int:
     """Seal every stored secret with the new key; gives how many were sealed anew. Safe to repeat after a crash.
 
     Raises SettingsError when a key is missing, StateDirectoryBusy while the installation runs, and what
-    `flow2api_token_service.rotate.rotate_secret_key` raises.
+    `flow2api_token_service.rotate.rotate_secret_key` and the generation service's raise.
     """
+    from flow2api_generation_service import migrate as generation_migrate
+    from flow2api_generation_service import rotate as generation_rotate
     from flow2api_token_service.migrate import migrate
     from flow2api_token_service.rotate import rotate_secret_key
 
     state = StateDirectory(settings.state_dir.expanduser().resolve())
     is_private = settings.database_url is None or settings.secret_key is None
     database_url = settings.database_url or SecretStr(state.token_database_url)
+    generation_url = settings.database_url or SecretStr(state.generation_database_url)
     with state.locked() if is_private else nullcontext(), _keys(settings, state) as (old_key, new_key):
         database = load_settings(DatabaseSettings, database_url=database_url)
         await migrate(database)
-        return (await rotate_secret_key(database, old_key=old_key, new_key=new_key)).resealed_count
+        rotation = await rotate_secret_key(database, old_key=old_key, new_key=new_key)
+        generation = load_settings(DatabaseSettings, database_url=generation_url)
+        await generation_migrate.migrate(generation)
+        webhooks = await generation_rotate.rotate_secret_key(generation, old_key=old_key, new_key=new_key)
+        return rotation.resealed_count + webhooks
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Removing what has had its time: files, log entries, idempotency keys."""
+"""Removing what has had its time: files, log entries, idempotency keys, delivered webhooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flow2api_generation_service.images.idempotency import IdempotencyKeys
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
+from flow2api_generation_service.webhooks.ledger import WebhookLedger
 
 log = get_logger(__name__)
 
@@ -25,12 +26,14 @@ class Cleanup:
         database: Database,
         media: MediaService,
         keys: IdempotencyKeys,
+        webhooks: WebhookLedger,
         settings: MediaRetentionSettings,
         clock: Clock,
     ) -> None:
         self._database = database
         self._media = media
         self._keys = keys
+        self._webhooks = webhooks
         self._settings = settings
         self._clock = clock
 
@@ -51,3 +54,4 @@ class Cleanup:
             oldest = self._clock() - self._settings.request_log_retention
             await RequestLogRepository(session).delete_before(oldest)
         await self._keys.delete_expired()
+        await self._webhooks.delete_expired()

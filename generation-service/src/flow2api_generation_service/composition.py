@@ -33,10 +33,17 @@ from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_generation_service.stats import GenerationStats
 from flow2api_generation_service.videos.composition import running_videos
 from flow2api_generation_service.videos.servicer import VideoRpcs
-from flow2api_proto.generation.v1 import generation_service_pb2, generation_service_pb2_grpc
+from flow2api_generation_service.webhooks.composition import Webhooks, running_webhooks
+from flow2api_proto.generation.v1 import (
+    generation_service_pb2,
+    generation_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
+)
 from flow2api_upstream.registry import ProviderRegistry, build_registry
 
 SERVICE_NAME = generation_service_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name
+WEBHOOK_SERVICE_NAME = webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,9 @@ async def running_generation_service(
     """
     async with AsyncExitStack() as stack:
         parts = await _open_parts(settings, clock, stack)
+        webhooks = await stack.enter_async_context(
+            running_webhooks(settings=settings, database=parts.database, tasks=parts.tasks, clock=clock)
+        )
         videos = await stack.enter_async_context(
             running_videos(
                 settings=settings,
@@ -97,21 +107,22 @@ async def running_generation_service(
                 access=parts.access,
                 catalog=parts.catalog,
                 providers=parts.providers,
+                receivers=webhooks.job_receivers,
                 tasks=parts.tasks,
                 clock=clock,
             )
         )
         # Pictures in flight are waited for after the server has stopped, while all that they need is still there.
         await stack.enter_async_context(parts.draining)
-        servicer = _servicer(parts, videos)
+        servicer = _servicer(parts, videos, webhooks)
         server = GrpcServer(
             address=settings.generation_addr,
             service_token=settings.service_token,
-            service_names=[SERVICE_NAME],
+            service_names=[SERVICE_NAME, WEBHOOK_SERVICE_NAME],
             readiness=parts.check_ready,
             tls=settings.server_tls,
         )
-        server.register(lambda grpc_server: _add(servicer, grpc_server))
+        server.register(lambda grpc_server: _add(servicer, webhooks, grpc_server))
         address = await server.start()
         stack.push_async_callback(server.stop, settings.shutdown_grace)
         yield _Running(address, parts.tasks)
@@ -144,11 +155,13 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
     )
 
 
-def _servicer(parts: _Parts, videos: VideoRpcs) -> GenerationServicer:
+def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> GenerationServicer:
     settings, clock, database = parts.settings, parts.clock, parts.database
     keeper = LeaseKeeper(leases=parts.leases, background=parts.draining, duration=settings.image_lease_duration)
     keys = IdempotencyKeys(database=database, clock=clock, retention=settings.idempotency_retention)
-    cleanup = Cleanup(database=database, media=parts.media, keys=keys, settings=settings, clock=clock)
+    cleanup = Cleanup(
+        database=database, media=parts.media, keys=keys, webhooks=webhooks.ledger, settings=settings, clock=clock
+    )
     parts.tasks.start("renew-leases", keeper.run())
     parts.tasks.start("cleanup", cleanup.run())
     maker = PictureMaker(
@@ -174,5 +187,6 @@ def _servicer(parts: _Parts, videos: VideoRpcs) -> GenerationServicer:
     )
 
 
-def _add(servicer: GenerationServicer, server: grpc.aio.Server) -> None:
+def _add(servicer: GenerationServicer, webhooks: Webhooks, server: grpc.aio.Server) -> None:
     generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server)
+    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.servicer, server)

@@ -20,6 +20,7 @@ from flow2api_common.settings import (
     TokenClientSettings,
 )
 from flow2api_generation_service.videos.settings import VideoSettings
+from flow2api_generation_service.webhooks.settings import WebhookSettings
 from flow2api_upstream.settings import UpstreamSettings
 
 _SHORTEST_LEASE: Final = timedelta(seconds=4)
@@ -67,6 +68,7 @@ class GenerationServiceSettings(
     ImageSettings,
     MediaRetentionSettings,
     VideoSettings,
+    WebhookSettings,
     ServiceAuthSettings,
     GrpcServerTlsSettings,
     GrpcClientTlsSettings,

@@ -8,6 +8,7 @@ from flow2api_generation_service.models_base import Base
 from flow2api_generation_service.requestlog.models import DailyStatsRow, RequestLogRow
 from flow2api_generation_service.runtime_settings import SettingRow
 from flow2api_generation_service.videos import models as video_models
+from flow2api_generation_service.webhooks import models as webhook_models
 
 metadata = Base.metadata
 
@@ -19,4 +20,5 @@ __all__ = [
     "SettingRow",
     "metadata",
     "video_models",
+    "webhook_models",
 ]

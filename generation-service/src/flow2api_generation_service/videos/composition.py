@@ -30,6 +30,7 @@ from flow2api_generation_service.videos.submit_generate import GenerateStage
 from flow2api_generation_service.videos.submit_upscale import UpscaleStage
 from flow2api_generation_service.videos.sweep import Sweeper
 from flow2api_generation_service.videos.watch import VideoWatch
+from flow2api_generation_service.webhooks.job_receiver import JobReceivers
 from flow2api_upstream.registry import ProviderRegistry
 
 _EVENTS_IN_FLIGHT = 32
@@ -46,6 +47,7 @@ async def running_videos(
     access: AccessClient,
     catalog: Catalog,
     providers: ProviderRegistry,
+    receivers: JobReceivers,
     tasks: BackgroundTasks,
     clock: Clock = utc_now,
 ) -> AsyncIterator[VideoRpcs]:
@@ -118,9 +120,11 @@ async def running_videos(
                 access=access,
                 media=media,
                 outbox=outbox,
+                receivers=receivers,
                 clock=clock,
                 settings=settings,
             ),
+            receivers=receivers,
             reader=reader,
             watch=VideoWatch(reader=reader, changes=changes),
             end=VideoEnd(database=database, media=media, changes=changes, clock=clock),

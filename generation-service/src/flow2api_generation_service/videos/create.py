@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 from sqlalchemy.exc import IntegrityError
 
@@ -31,6 +30,7 @@ from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.request_identity import check_same_request, request_digest
 from flow2api_generation_service.videos.settings import VideoSettings
 from flow2api_generation_service.videos.states import JobState, Stage
+from flow2api_generation_service.webhooks.job_receiver import JobReceivers
 from flow2api_proto.access.v1.request_quota_pb2 import RequestQuota
 from flow2api_proto.generation.v1 import video_pb2
 
@@ -41,7 +41,6 @@ MAX_METADATA_PAIRS: Final = 16
 MAX_METADATA_KEY: Final = 64
 MAX_METADATA_VALUE: Final = 512
 MAX_REQUEST_ID: Final = 256
-MAX_WEBHOOK_URL: Final = 2048
 _LARGEST_SEED: Final = 99_999
 """What every upstream takes; Flow from 1. Source: docs/upstream/flow.md, section 8."""
 
@@ -65,6 +64,7 @@ class VideoCreation:
         access: AccessClient,
         media: MediaService,
         outbox: OutboxRelay,
+        receivers: JobReceivers,
         clock: Clock,
         settings: VideoSettings,
     ) -> None:
@@ -73,6 +73,7 @@ class VideoCreation:
         self._access = access
         self._media = media
         self._outbox = outbox
+        self._receivers = receivers
         self._clock = clock
         self._settings = settings
 
@@ -90,6 +91,7 @@ class VideoCreation:
             return AcceptedVideo(existing)
         plan = self._catalog.plan_video(_facts(request))
         await self._check_source(request)
+        await self._receivers.check(request)
         job = self._new_job(request, plan, digest, now)
         authorized = await self._access.authorize(
             api_key_id=request.api_key_id, model=plan.model, generation_id=job.video_id
@@ -173,6 +175,7 @@ class VideoCreation:
             source_video_id=request.source_video_id or None,
             client_metadata=dict(request.metadata),
             webhook_url=request.webhook_url,
+            sealed_webhook_secret=self._receivers.sealed_secret(request),
             typical_duration_seconds=option.typical_duration_seconds,
             upscale_typical_seconds=option.upscale_typical_seconds,
             deadline_seconds=plan.deadline_seconds,
@@ -215,7 +218,6 @@ def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
     if request.HasField("deadline_time") and _deadline_of(request) <= now + timedelta(seconds=1):
         wrong.append(FieldViolation("deadline_time", "The deadline is over."))
     wrong.extend(_metadata_violations(request))
-    wrong.extend(_webhook_violations(request.webhook_url))
     if not request.api_key_id:
         wrong.append(FieldViolation("api_key_id", "It is required."))
     if wrong:
@@ -228,12 +230,4 @@ def _metadata_violations(request: video_pb2.CreateVideoRequest) -> list[FieldVio
     if any(len(key) > MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE for key, value in request.metadata.items()):
         limits = f"A key has at most {MAX_METADATA_KEY} characters, a value {MAX_METADATA_VALUE}."
         return [FieldViolation("metadata", limits)]
-    return []
-
-
-def _webhook_violations(url: str) -> list[FieldViolation]:
-    if not url:
-        return []
-    if len(url) > MAX_WEBHOOK_URL or urlsplit(url).scheme not in {"http", "https"}:
-        return [FieldViolation("webhook_url", "It must be an http or https address.")]
     return []

@@ -42,6 +42,7 @@ class JobRow(Base):
     source_video_id: Mapped[str | None] = mapped_column(String(64))
     client_metadata: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     webhook_url: Mapped[str] = mapped_column(Text, default="")
+    sealed_webhook_secret: Mapped[str | None] = mapped_column(Text)
     typical_duration_seconds: Mapped[int] = mapped_column(Integer)
     upscale_typical_seconds: Mapped[int] = mapped_column(Integer, default=0)
     deadline_seconds: Mapped[int] = mapped_column(Integer)

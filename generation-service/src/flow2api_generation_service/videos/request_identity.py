@@ -12,11 +12,12 @@ from flow2api_proto.generation.v1 import video_pb2
 def request_digest(request: video_pb2.CreateVideoRequest) -> str:
     """SHA-256 of what the client asked for, in hexadecimal.
 
-    Left out: who asked and under which key, and the deadline, which is reckoned from the time of each try.
+    Left out: who asked and under which key, the deadline, which is reckoned from the time of each try, and the secret
+    of the webhook, which no hash may help to guess.
     """
     body = video_pb2.CreateVideoRequest()
     body.CopyFrom(request)
-    for field in ("request_id", "api_key_id", "deadline_time"):
+    for field in ("request_id", "api_key_id", "deadline_time", "webhook_secret"):
         body.ClearField(field)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 

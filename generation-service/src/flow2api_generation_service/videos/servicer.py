@@ -11,6 +11,7 @@ from flow2api_generation_service.videos.create import VideoCreation
 from flow2api_generation_service.videos.end import VideoEnd
 from flow2api_generation_service.videos.read import VideoReader
 from flow2api_generation_service.videos.watch import VideoWatch
+from flow2api_generation_service.webhooks.job_receiver import JobReceivers
 from flow2api_proto.generation.v1 import video_pb2
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -19,8 +20,17 @@ _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class VideoRpcs:
     """Methods with the names and signatures of the RPCs. They raise Flow2APIError."""
 
-    def __init__(self, *, creation: VideoCreation, reader: VideoReader, watch: VideoWatch, end: VideoEnd) -> None:
+    def __init__(
+        self,
+        *,
+        creation: VideoCreation,
+        receivers: JobReceivers,
+        reader: VideoReader,
+        watch: VideoWatch,
+        end: VideoEnd,
+    ) -> None:
         self._creation = creation
+        self._receivers = receivers
         self._reader = reader
         self._watch = watch
         self._end = end
@@ -32,7 +42,11 @@ class VideoRpcs:
         del context
         accepted = await self._creation.create(request)
         video = await self._reader.get(accepted.video_id)
-        return video_pb2.CreateVideoResponse(video=video, request_quota=accepted.request_quota)
+        return video_pb2.CreateVideoResponse(
+            video=video,
+            request_quota=accepted.request_quota,
+            webhook_secret=self._receivers.chosen_secret(request),
+        )
 
     async def GetVideo(  # noqa: N802 - the name of the RPC
         self, request: video_pb2.GetVideoRequest, context: _Context

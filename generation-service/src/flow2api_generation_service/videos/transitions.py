@@ -27,6 +27,7 @@ from flow2api_generation_service.videos.states import (
     Stage,
     check_transition,
 )
+from flow2api_generation_service.webhooks.events import enqueue_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,15 +279,16 @@ class JobTransitions:
             return await self._amend(video_id, expected, *guards, **values)
         if not await self._amend(video_id, expected, *guards, complete_time=now, **values):
             return False
-        await self._write_log(video_id)
+        job = await self._session.get_one(JobRow, video_id, populate_existing=True)
+        await self._write_log(job)
+        await enqueue_ending(self._session, job, now=now)
         return True
 
-    async def _write_log(self, video_id: str) -> None:
-        job = await self._session.get_one(JobRow, video_id, populate_existing=True)
+    async def _write_log(self, job: JobRow) -> None:
         ended = job.complete_time or self._clock()
         await RequestLogRepository(self._session).add(
             RequestLogRow(
-                generation_id=video_id,
+                generation_id=job.video_id,
                 operation="video",
                 model_id=job.model_id,
                 api_key_id=job.api_key_id,

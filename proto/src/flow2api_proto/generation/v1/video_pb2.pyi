@@ -98,6 +98,34 @@ VIDEO_ORDER_OLDEST_FIRST: VideoOrder.ValueType  # 1
 """Oldest first."""
 Global___VideoOrder: _TypeAlias = VideoOrder  # noqa: Y015
 
+class _VideoCharge:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VideoChargeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VideoCharge.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIDEO_CHARGE_UNSPECIFIED: _VideoCharge.ValueType  # 0
+    """Never answered."""
+    VIDEO_CHARGE_NONE: _VideoCharge.ValueType  # 1
+    """Nothing: it had not been handed to the upstream."""
+    VIDEO_CHARGE_CHARGED: _VideoCharge.ValueType  # 2
+    """The upstream had accepted it."""
+    VIDEO_CHARGE_UNKNOWN: _VideoCharge.ValueType  # 3
+    """It was just being handed to the upstream, which may have accepted it."""
+
+class VideoCharge(_VideoCharge, metaclass=_VideoChargeEnumTypeWrapper):
+    """What a cancelled job has cost."""
+
+VIDEO_CHARGE_UNSPECIFIED: VideoCharge.ValueType  # 0
+"""Never answered."""
+VIDEO_CHARGE_NONE: VideoCharge.ValueType  # 1
+"""Nothing: it had not been handed to the upstream."""
+VIDEO_CHARGE_CHARGED: VideoCharge.ValueType  # 2
+"""The upstream had accepted it."""
+VIDEO_CHARGE_UNKNOWN: VideoCharge.ValueType  # 3
+"""It was just being handed to the upstream, which may have accepted it."""
+Global___VideoCharge: _TypeAlias = VideoCharge  # noqa: Y015
+
 @_typing.final
 class Video(_message.Message):
     """One video generation."""
@@ -347,6 +375,7 @@ class CreateVideoRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -369,6 +398,10 @@ class CreateVideoRequest(_message.Message):
     """Idempotency key of the client; empty for none."""
     webhook_url: _builtins.str
     """Where to tell the end; empty for the default."""
+    webhook_secret: _builtins.str
+    """What to sign with for `webhook_url`: `whsec_` and base64 of 16 to 64 bytes, or 16 to 256 other characters; empty for the
+    installation's secret, or when it has none, one of the API key's own. Not part of what a repeat is recognised by.
+    """
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
         """Frames and references, in order."""
@@ -383,7 +416,7 @@ class CreateVideoRequest(_message.Message):
 
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
-        """When to give up; unset for the model's usual time."""
+        """When to give up; unset for the model's usual time. At least a second from now and at most 7 days."""
 
     def __init__(
         self,
@@ -403,10 +436,11 @@ class CreateVideoRequest(_message.Message):
         request_id: _builtins.str = ...,
         webhook_url: _builtins.str = ...,
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        webhook_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "deadline_time", b"deadline_time", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "request_id", b"request_id", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "request_id", b"request_id", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -422,6 +456,11 @@ class CreateVideoResponse(_message.Message):
 
     VIDEO_FIELD_NUMBER: _builtins.int
     REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
+    WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
+    webhook_secret: _builtins.str
+    """The secret that was chosen for `webhook_url`, always the same for one API key; empty when the caller or the operator set one,
+    and when there is no `webhook_url`.
+    """
     @_builtins.property
     def video(self) -> Global___Video:
         """The job, accepted and durable."""
@@ -435,10 +474,11 @@ class CreateVideoResponse(_message.Message):
         *,
         video: Global___Video | None = ...,
         request_quota: _request_quota_pb2.RequestQuota | None = ...,
+        webhook_secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video", "webhook_secret", b"webhook_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,6 +546,9 @@ class ListVideosRequest(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    MODEL_IDS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_BEFORE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Jobs per page, at most 100; 0 means 20."""
     page_token: _builtins.str
@@ -520,6 +563,18 @@ class ListVideosRequest(_message.Message):
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___VideoState.ValueType]:
         """Only in one of these states; empty for all."""
 
+    @_builtins.property
+    def model_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only of one of these public models; empty for all."""
+
+    @_builtins.property
+    def create_time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only accepted at this time or later; unset for all."""
+
+    @_builtins.property
+    def create_time_before(self) -> _timestamp_pb2.Timestamp:
+        """Only accepted before this time; unset for all."""
+
     def __init__(
         self,
         *,
@@ -529,10 +584,13 @@ class ListVideosRequest(_message.Message):
         api_key_id: _builtins.str = ...,
         states: _abc.Iterable[Global___VideoState.ValueType] | None = ...,
         order: Global___VideoOrder.ValueType = ...,
+        model_ids: _abc.Iterable[_builtins.str] | None = ...,
+        create_time_from: _timestamp_pb2.Timestamp | None = ...,
+        create_time_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_video_id", b"after_video_id", "api_key_id", b"api_key_id", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_video_id", b"after_video_id", "api_key_id", b"api_key_id", "create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "model_ids", b"model_ids", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -575,22 +633,26 @@ class WatchVideoRequest(_message.Message):
     VIDEO_ID_FIELD_NUMBER: _builtins.int
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     AFTER_VERSION_FIELD_NUMBER: _builtins.int
+    AFTER_PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """Which one."""
     api_key_id: _builtins.str
     """Only if it is this key's; empty for any."""
     after_version: _builtins.int
     """Only changes after this version; 0 begins with the state now."""
+    after_progress_percent: _builtins.int
+    """Progress that the watcher has seen: less is not told any more, whichever replica it watches now."""
     def __init__(
         self,
         *,
         video_id: _builtins.str = ...,
         api_key_id: _builtins.str = ...,
         after_version: _builtins.int = ...,
+        after_progress_percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_version", b"after_version", "api_key_id", b"api_key_id", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_progress_percent", b"after_progress_percent", "after_version", b"after_version", "api_key_id", b"api_key_id", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -653,6 +715,12 @@ class CancelVideoResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIDEO_FIELD_NUMBER: _builtins.int
+    CHARGE_FIELD_NUMBER: _builtins.int
+    CHARGED_CREDITS_FIELD_NUMBER: _builtins.int
+    charge: Global___VideoCharge.ValueType
+    """Whether it was charged."""
+    charged_credits: _builtins.int
+    """Credits that it took or may have taken, where the upstream counts in credits."""
     @_builtins.property
     def video(self) -> Global___Video:
         """The job as it is now."""
@@ -661,12 +729,16 @@ class CancelVideoResponse(_message.Message):
         self,
         *,
         video: Global___Video | None = ...,
+        charge: Global___VideoCharge.ValueType = ...,
+        charged_credits: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "charged_credits", b"charged_credits", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "charge", b"charge", "charged_credits", b"charged_credits", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__charged_credits: _TypeAlias = _typing.Literal["charged_credits"]  # noqa: Y015
+    _WhichOneofArgType__charged_credits: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__charged_credits) -> _WhichOneofReturnType__charged_credits | None: ...
 
 Global___CancelVideoResponse: _TypeAlias = CancelVideoResponse  # noqa: Y015
 

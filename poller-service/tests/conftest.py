@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -108,11 +108,13 @@ class Road:
         has_next_stage: bool = False,
         provider: str = "flow",
         model: str = "veo_3_1_t2v_fast",
+        lease_duration: timedelta = timedelta(seconds=60),
+        quantiles: Sequence[float] = (),
     ) -> video_events_pb2.PollVideo:
         """A clip that the upstream has accepted, under a lease, with its message on JetStream."""
         if not self.token_ids:
             await self.add_token()
-        lease = await self._lease(provider, model)
+        lease = await self._lease(provider, model, lease_duration)
         account = await self.pool.credential(lease.token_id)
         call = VideoCall(
             upstream_model=model,
@@ -133,19 +135,20 @@ class Road:
             model_id="test",
             typical_duration_ms=1000,
             has_next_stage=has_next_stage,
+            duration_quantiles_ms=[int(each * 1000) for each in quantiles],
         )
         message.submit_time.FromDatetime(datetime.now(UTC))
         message.deadline_time.FromDatetime(datetime.now(UTC) + deadline)
         await self.nats.publish(f"video.poll.{provider}", message, msg_id=f"{message.video_id}:1:poll")
         return message
 
-    async def _lease(self, provider: str, model: str) -> token_pb2.Lease:
+    async def _lease(self, provider: str, model: str, duration: timedelta) -> token_pb2.Lease:
         request = token_service_pb2.AcquireLeaseRequest(
             request_id=new_id(),
             kind=token_pb2.KIND_VIDEO,
             candidates=[token_pb2.LeaseCandidate(provider=provider, upstream_model=model)],
         )
-        request.lease_duration.FromTimedelta(timedelta(seconds=60))
+        request.lease_duration.FromTimedelta(duration)
         return (await self.stub.AcquireLease(request)).lease
 
     async def events(self, video_id: str) -> list[video_events_pb2.VideoEvent]:

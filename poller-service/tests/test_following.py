@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import av
@@ -12,6 +12,7 @@ import pytest
 
 from flow2api_common.errors import DependencyUnavailable, NotFound
 from flow2api_common.media_store import MediaStore
+from flow2api_common.nats_streams import VIDEO_JOBS
 from flow2api_poller_service.clip_store import media_id_of
 from flow2api_poller_service.group_look import GroupLooks
 from flow2api_proto.events.v1 import video_events_pb2
@@ -119,6 +120,24 @@ async def test_a_slowed_token_slows_no_other(road: Any, poller: None) -> None:
         assert await road.kinds(message.video_id) == []
 
 
+async def test_a_token_that_is_slowed_is_not_asked_for_its_other_operations_either(road: Any, poller: None) -> None:
+    road.sandbox.world.faults.add(Fault(kind=FaultKind.THROTTLED, route="flow.status", retry_after=60))
+    await road.submit("first")
+    await eventually(lambda: _calls(road) == 1)
+    others = [await road.submit(f"later {number}") for number in range(5)]
+    # Each is put back with the note that its looks were disturbed.
+    await eventually(lambda: _has_published(road, 2 * (1 + len(others))))
+    assert _calls(road) == 1
+
+
+async def test_how_long_an_operation_took_is_told_with_every_news_of_its_end(road: Any, poller: None) -> None:
+    message = await road.submit(quantiles=[0.05, 1.0, 2.0])
+    await road.end_of(message.video_id)
+    storing, stored = await road.events(message.video_id)
+    assert storing.observed_duration.ready_ms > storing.observed_duration.not_ready_ms
+    assert stored.observed_duration.ready_ms >= storing.observed_duration.ready_ms
+
+
 async def test_a_file_that_comes_late_is_waited_for(road: Any, poller: None) -> None:
     message = await road.submit("waves [[fault:media_404 answers=6]]")
     assert (await road.end_of(message.video_id)).WhichOneof("event") == "stored"
@@ -218,9 +237,12 @@ async def test_a_deleted_token_ends_its_jobs(road: Any, start_poller: Any) -> No
 
 
 async def test_leases_live_on_while_operations_run(road: Any, start_poller: Any) -> None:
-    message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=8))
+    message = await road.submit(
+        "waves [[fault:active]]", deadline=timedelta(seconds=8), lease_duration=timedelta(seconds=2)
+    )
+    over = message.lease.expire_time.ToDatetime(tzinfo=UTC)
     async with start_poller(poller_lease_margin=timedelta(seconds=1)):
-        await eventually(lambda: _calls(road) >= 3)
+        await eventually(lambda: datetime.now(UTC) > over and _calls(road) >= 3)
         assert (await road.token()).video_leases == 1
     await eventually(lambda: _is_free(road), timeout=5)
     assert message.lease.token_id == road.token_ids[0]
@@ -262,3 +284,7 @@ async def _is_free(road: Any) -> bool:
 
 async def _is_empty(road: Any) -> bool:
     return await road.waiting_messages() == 0
+
+
+async def _has_published(road: Any, count: int) -> bool:
+    return (await road.nats.js.stream_info(VIDEO_JOBS)).state.last_seq >= count

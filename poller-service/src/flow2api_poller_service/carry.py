@@ -16,6 +16,7 @@ from typing import Final
 MISSING_COUNT: Final = "flow2api-missing-count"
 NOT_BEFORE: Final = "flow2api-not-before"
 STORE_UNTIL: Final = "flow2api-store-until"
+IRREGULAR: Final = "flow2api-irregular"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,11 +25,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Carried:
     """``missing_count``: looks in a row whose answer did not mention the operation. ``not_before``: a successor is
     delivered at once, and this is when it is due. ``store_until``: the clip is ready but could not be fetched so far,
-    and this is when that is given up."""
+    and this is when that is given up. ``is_irregular``: a look was not answered, so that the looks do not tell any more
+    how long the operation took."""
 
     missing_count: int = 0
     not_before: datetime | None = None
     store_until: datetime | None = None
+    is_irregular: bool = False
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Carried:
@@ -38,6 +41,7 @@ class Carried:
             missing_count=int(missing) if missing.isdecimal() else 0,
             not_before=_time_of(headers.get(NOT_BEFORE, "")),
             store_until=_time_of(headers.get(STORE_UNTIL, "")),
+            is_irregular=IRREGULAR in headers,
         )
 
     def headers(self) -> dict[str, str]:
@@ -49,6 +53,8 @@ class Carried:
             written[NOT_BEFORE] = _milliseconds(self.not_before)
         if self.store_until is not None:
             written[STORE_UNTIL] = _milliseconds(self.store_until)
+        if self.is_irregular:
+            written[IRREGULAR] = "1"
         return written
 
 

@@ -15,7 +15,9 @@ from flow2api_poller_service.clip_store import ClipStore
 from flow2api_poller_service.follow import Following
 from flow2api_poller_service.group_look import GroupLooks
 from flow2api_poller_service.pool import TokenPool
+from flow2api_poller_service.renewals import LeaseRenewals
 from flow2api_poller_service.reports import Reports
+from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.settings import PollerServiceSettings
 from flow2api_poller_service.worker import PollWorker
 from flow2api_upstream.registry import build_registry
@@ -51,10 +53,12 @@ async def running_poller_service(
         )
         nats = await stack.enter_async_context(nats_connection(settings, "poller"))
         pool = TokenPool(channel, credential_ttl=settings.poller_credential_ttl)
+        schedule = Schedule.of(settings)
         following = Following(
-            looks=GroupLooks(pool=pool, clock=clock, fixed_delay=settings.video_poll_interval),
+            looks=GroupLooks(pool=pool, clock=clock, schedule=schedule),
             clips=ClipStore(store=MediaStore.open(settings.media_url), pool=pool, max_bytes=settings.video_max_bytes),
             pool=pool,
+            renewals=LeaseRenewals(pool=pool, clock=clock, batch=settings.poller_batch),
             reports=Reports(nats=nats, clock=clock),
             clock=clock,
             settings=settings,
@@ -65,7 +69,7 @@ async def running_poller_service(
             following=following,
             clock=clock,
             settings=settings,
-            fixed_delay=settings.video_poll_interval,
+            schedule=schedule,
         )
         tasks = await stack.enter_async_context(BackgroundTasks())
         tasks.start("poller", worker.run())

@@ -15,6 +15,7 @@ from flow2api_poller_service.group_look import GroupLooks
 from flow2api_poller_service.look import Look
 from flow2api_poller_service.mp4 import NotAClip
 from flow2api_poller_service.pool import TokenPool
+from flow2api_poller_service.renewals import LeaseRenewals
 from flow2api_poller_service.reports import Reports
 from flow2api_poller_service.settings import FollowSettings
 from flow2api_poller_service.verdicts import (
@@ -27,7 +28,7 @@ from flow2api_poller_service.verdicts import (
     not_stored,
     not_stored_by_us,
 )
-from flow2api_upstream.port import MediaHandle, Provider, UpstreamFailure
+from flow2api_upstream.port import Provider, UpstreamFailure
 from flow2api_upstream.port_to_tokens import success
 
 log = get_logger(__name__)
@@ -42,6 +43,7 @@ class Following:
         looks: GroupLooks,
         clips: ClipStore,
         pool: TokenPool,
+        renewals: LeaseRenewals,
         reports: Reports,
         clock: Clock,
         settings: FollowSettings,
@@ -49,21 +51,22 @@ class Following:
         self._looks = looks
         self._clips = clips
         self._pool = pool
+        self._renewals = renewals
         self._reports = reports
         self._clock = clock
         self._settings = settings
 
-    async def look(self, provider: Provider, looks: Sequence[Look]) -> list[tuple[Look, MediaHandle]]:
+    async def look(self, provider: Provider, looks: Sequence[Look]) -> list[tuple[Look, Ready]]:
         """Look at operations of one token and settle their messages; answers the finished clips, which are not settled.
 
         Raises DependencyUnavailable when NATS is away; what is unsettled then comes again.
         """
         verdicts = await self._looks.look(provider, looks)
         await self._keep_leases(looks, verdicts)
-        ready: list[tuple[Look, MediaHandle]] = []
+        ready: list[tuple[Look, Ready]] = []
         for look, verdict in zip(looks, verdicts, strict=True):
             if isinstance(verdict, Ready) and not look.message.has_next_stage:
-                ready.append((look, verdict.media))
+                ready.append((look, verdict))
                 continue
             with incoming_request(look.delivery.headers):
                 await self._settle(look, verdict)
@@ -75,17 +78,17 @@ class Following:
                 await self._wait(look, verdict)
             case End():
                 await self.end(look, verdict)
-            case Ready(media):
-                await self._reports.stage_done(look, media)
+            case Ready(media, observed):
+                await self._reports.stage_done(look, media, observed)
                 log.info("video_stage_done", video_id=look.message.video_id, stage=look.message.stage)
                 await look.delivery.ack()
 
-    async def store(self, provider: Provider, look: Look, media: MediaHandle) -> None:
+    async def store(self, provider: Provider, look: Look, ready: Ready) -> None:
         """Bring a finished clip into the store and settle its message. Raises DependencyUnavailable when NATS is
         away."""
-        await self._reports.storing(look)
+        await self._reports.storing(look, ready.observed)
         try:
-            stored = await self._clips.store(provider, look, media)
+            stored = await self._clips.store(provider, look, ready.media)
         except InvalidArgument as error:
             await self.end(look, not_stored_by_us(error.message))
         except NotFound:
@@ -100,7 +103,7 @@ class Following:
             log.warning("clip_not_stored", video_id=look.message.video_id, exc_info=_unexpected(error))
             await self._store_when_we_can(look)
         else:
-            await self._reports.stored(look, stored)
+            await self._reports.stored(look, stored, ready.observed)
             log.info("video_stored", video_id=look.message.video_id, size_bytes=stored.size_bytes)
             await self._pool.release(look.message.lease, success())
             await look.delivery.ack()
@@ -130,7 +133,7 @@ class Following:
         longest = max((verdict.delay for verdict in verdicts if isinstance(verdict, Wait)), default=timedelta(0))
         if any(isinstance(verdict, Ready) for verdict in verdicts):
             longest = max(longest, self._settings.poller_store_patience)
-        await self._pool.renew(kept, longest + self._settings.poller_lease_margin)
+        await self._renewals.keep(kept, until=self._clock() + longest + self._settings.poller_lease_margin)
 
     async def _wait(self, look: Look, wait: Wait) -> None:
         if wait.progress is not None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
 
 from flow2api_common.clock import Clock
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, NotFound
 from flow2api_common.logs import get_logger
 from flow2api_poller_service.look import Look
 from flow2api_poller_service.pool import TokenPool
-from flow2api_poller_service.schedule import next_delay, slowed_delay
+from flow2api_poller_service.resting import RestingTokens
+from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.verdicts import Verdict, account_removed, judge, unanswered
 from flow2api_upstream.port import (
     FailureClass,
@@ -25,21 +24,23 @@ from flow2api_upstream.port import (
 
 log = get_logger(__name__)
 
-_MAX_SLOWED: Final = 10_000
-
 
 class GroupLooks:
-    """Asks the upstream. What it remembers of a token's failures only paces it: losing that loses nothing."""
+    """Asks the upstream. A token that does not answer, or is rate limited, slows its own operations and no others."""
 
-    def __init__(self, *, pool: TokenPool, clock: Clock, fixed_delay: timedelta | None) -> None:
+    def __init__(self, *, pool: TokenPool, clock: Clock, schedule: Schedule) -> None:
         self._pool = pool
         self._clock = clock
-        self._fixed_delay = fixed_delay
-        self._failures: OrderedDict[int, int] = OrderedDict()
+        self._schedule = schedule
+        self._resting = RestingTokens()
 
     async def look(self, provider: Provider, looks: Sequence[Look]) -> list[Verdict]:
         """A verdict for each operation, in order. All are of one token. Raises nothing but cancellation."""
         token_id = looks[0].token_id
+        left = self._resting.left(token_id, self._clock())
+        if left:
+            # Other operations of it found out: asking again now would only prolong it.
+            return self._left_alone(looks, left)
         try:
             statuses = await self._ask(provider, token_id, [look.operation for look in looks])
         except NotFound:
@@ -62,8 +63,9 @@ class GroupLooks:
             log.exception("status_look_failed", token_id=token_id, operation_count=len(looks))
             if len(looks) > 1:
                 return [verdict for look in looks for verdict in await self.look(provider, [look])]
-            return self._unanswered(token_id, looks, None)
-        self._failures.pop(token_id, None)
+            # The token is not to blame, and does not rest.
+            return self._left_alone(looks, self._schedule.slowed_delay(attempt=0, asked_for=None))
+        self._resting.answered(token_id)
         return self._judged(looks, statuses)
 
     def _judged(self, looks: Sequence[Look], statuses: Mapping[OperationHandle, OperationStatus]) -> list[Verdict]:
@@ -73,13 +75,7 @@ class GroupLooks:
                 look,
                 statuses.get(look.operation) or OperationStatus(look.operation, OperationState.MISSING),
                 now=now,
-                delay=next_delay(
-                    now=now,
-                    submit_time=look.submit_time,
-                    usual=look.usual,
-                    token_id=look.token_id,
-                    fixed=self._fixed_delay,
-                ),
+                schedule=self._schedule,
             )
             for look in looks
         ]
@@ -97,10 +93,11 @@ class GroupLooks:
         return await provider.check_videos(account, operations)
 
     def _unanswered(self, token_id: int, looks: Sequence[Look], asked_for: timedelta | None) -> list[Verdict]:
-        failures = self._failures.pop(token_id, 0)
-        self._failures[token_id] = failures + 1
-        if len(self._failures) > _MAX_SLOWED:
-            self._failures.popitem(last=False)
-        delay = slowed_delay(attempt=failures, asked_for=asked_for, fixed=self._fixed_delay)
+        attempt = self._resting.failure_count(token_id)
+        delay = self._schedule.slowed_delay(attempt=attempt, asked_for=asked_for)
+        self._resting.rest(token_id, until=self._clock() + delay)
+        return self._left_alone(looks, delay)
+
+    def _left_alone(self, looks: Sequence[Look], delay: timedelta) -> list[Verdict]:
         now = self._clock()
         return [unanswered(look, now=now, delay=delay) for look in looks]

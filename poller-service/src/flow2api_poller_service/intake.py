@@ -12,11 +12,12 @@ from flow2api_common.clock import Clock
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_client import Delivery
 from flow2api_poller_service.look import Look
+from flow2api_poller_service.schedule import Schedule
 
 log = get_logger(__name__)
 
 
-async def take_due(deliveries: Sequence[Delivery], *, clock: Clock, fixed_delay: timedelta | None) -> list[Look]:
+async def take_due(deliveries: Sequence[Delivery], *, clock: Clock, schedule: Schedule) -> list[Look]:
     """The looks that are due; the others are given back to JetStream until they are."""
     due: list[Look] = []
     for delivery in deliveries:
@@ -25,7 +26,7 @@ async def take_due(deliveries: Sequence[Delivery], *, clock: Clock, fixed_delay:
         except DecodeError:
             await delivery.term("not a PollVideo message")
             continue
-        early = look.due_time(fixed_delay) - clock()
+        early = look.due_time(schedule) - clock()
         if early > timedelta(0):
             await delivery.nak(early)
         else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from flow2api_common.nats_client import Delivery
 from flow2api_poller_service.carry import Carried
-from flow2api_poller_service.schedule import first_look
+from flow2api_poller_service.schedule import Schedule, Subject
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_upstream.port import OperationHandle
 
@@ -47,12 +47,17 @@ class Look:
         return self.message.deadline_time.ToDatetime(tzinfo=UTC)
 
     @property
-    def usual(self) -> timedelta:
-        """How long it usually takes."""
-        return timedelta(milliseconds=self.message.typical_duration_ms)
+    def subject(self) -> Subject:
+        """It, as the schedule sees it."""
+        return Subject(
+            token_id=self.token_id,
+            submit_time=self.submit_time,
+            quantiles=tuple(each / 1000 for each in self.message.duration_quantiles_ms),
+            usual=self.message.typical_duration_ms / 1000,
+        )
 
-    def due_time(self, fixed: timedelta | None) -> datetime:
+    def due_time(self, schedule: Schedule) -> datetime:
         """When it is to be looked at first."""
         if self.carried.not_before is not None:
             return self.carried.not_before
-        return first_look(self.submit_time, self.usual, fixed)
+        return schedule.first_look(self.subject)

@@ -23,7 +23,13 @@ class FollowSettings(BaseServiceSettings):
     """How submitted videos are followed. Durations are seconds, or ISO 8601 such as ``PT5M``."""
 
     video_poll_interval: Duration | None = None
-    """Fixed delay before every look; unset: chosen by how long the model usually takes."""
+    """Fixed delay before every look; unset: chosen by how long the model has taken lately."""
+    poller_look_cost: Duration = timedelta(seconds=1)
+    """How much longer a finished clip may wait to be seen if that saves one look at it. More means fewer looks."""
+    poller_shortest_delay: Duration = timedelta(seconds=1)
+    """Shortest pause between two looks at one operation."""
+    poller_longest_delay: Duration = timedelta(minutes=2)
+    """Longest pause between two looks at one operation."""
     poller_max_in_flight: int = Field(default=2000, ge=1)
     """Messages in hand at the same time; the others wait on JetStream."""
     poller_batch: int = Field(default=256, ge=1, le=1000)

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from flow2api_poller_service.carry import Carried
 from flow2api_poller_service.look import Look
+from flow2api_poller_service.schedule import Schedule
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import to_service_error
@@ -29,9 +30,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The clip is there upstream."""
+    """The clip is there upstream. ``observed`` is how long it took, where that is known."""
 
     media: MediaHandle
+    observed: video_events_pb2.ObservedDuration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,16 @@ class End:
 Verdict: TypeAlias = Wait | Ready | End
 
 
-def judge(look: Look, status: OperationStatus, *, now: datetime, delay: timedelta) -> Verdict:
-    """What the answer of the upstream means; ``delay`` is the pause before another look."""
+def judge(look: Look, status: OperationStatus, *, now: datetime, schedule: Schedule) -> Verdict:
+    """What the answer of the upstream means."""
     if status.state is OperationState.SUCCEEDED and status.media is not None:
-        return Ready(status.media)
+        is_regular = not look.carried.is_irregular and look.carried.store_until is None
+        return Ready(status.media, schedule.observed(look.subject, now) if is_regular else None)
     if status.state is OperationState.FAILED and status.failure is not None:
         return ended_by(status.failure)
     if now >= look.deadline_time:
         return expired()
+    delay = schedule.next_delay(look.subject, now=now, deadline_time=look.deadline_time)
     if status.state is not OperationState.MISSING:
         return Wait(delay, replace(look.carried, missing_count=0), progress=status.progress)
     missing_count = look.carried.missing_count + 1
@@ -65,7 +69,7 @@ def judge(look: Look, status: OperationStatus, *, now: datetime, delay: timedelt
 
 def unanswered(look: Look, *, now: datetime, delay: timedelta) -> Verdict:
     """The upstream could not be asked: no failure of the job, before its deadline."""
-    return expired() if now >= look.deadline_time else Wait(delay, look.carried)
+    return expired() if now >= look.deadline_time else Wait(delay, replace(look.carried, is_irregular=True))
 
 
 def ended_by(failure: UpstreamFailure) -> End:

@@ -21,8 +21,10 @@ from flow2api_common.request_context import incoming_request
 from flow2api_poller_service.follow import Following
 from flow2api_poller_service.intake import by_token, chunks, take_due
 from flow2api_poller_service.look import Look
+from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.settings import FollowSettings
-from flow2api_upstream.port import MediaHandle, Provider
+from flow2api_poller_service.verdicts import Ready
+from flow2api_upstream.port import Provider
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
@@ -47,7 +49,7 @@ class PollWorker:
         following: Following,
         clock: Clock,
         settings: FollowSettings,
-        fixed_delay: timedelta | None,
+        schedule: Schedule,
     ) -> None:
         self._consumer = PullConsumer(
             connection=nats,
@@ -61,7 +63,7 @@ class PollWorker:
         self._following = following
         self._clock = clock
         self._settings = settings
-        self._fixed_delay = fixed_delay
+        self._schedule = schedule
         self._checks = asyncio.Semaphore(settings.poller_check_concurrency)
         self._stores = asyncio.Semaphore(settings.poller_store_concurrency)
         self._in_hand: set[Delivery] = set()
@@ -86,7 +88,7 @@ class PollWorker:
         deliveries = await self._consumer.fetch(min(room, self._settings.poller_batch), _FETCH_TIMEOUT)
         due: list[Look] = []
         async with self._holding(deliveries):
-            due = await take_due(deliveries, clock=self._clock, fixed_delay=self._fixed_delay)
+            due = await take_due(deliveries, clock=self._clock, schedule=self._schedule)
         for (provider_name, _), looks in by_token(due).items():
             provider = await self._provider(provider_name, looks)
             if provider is None:
@@ -106,17 +108,17 @@ class PollWorker:
         return None
 
     async def _check(self, group: asyncio.TaskGroup, provider: Provider, looks: Sequence[Look]) -> None:
-        ready: list[tuple[Look, MediaHandle]] = []
+        found: list[tuple[Look, Ready]] = []
         async with self._holding([look.delivery for look in looks]), self._checks:
-            ready = await self._following.look(provider, looks)
-        for look, media in ready:
+            found = await self._following.look(provider, looks)
+        for look, ready in found:
             self._in_hand.add(look.delivery)
-            group.create_task(self._store(provider, look, media), name="poll-store")
+            group.create_task(self._store(provider, look, ready), name="poll-store")
 
-    async def _store(self, provider: Provider, look: Look, media: MediaHandle) -> None:
+    async def _store(self, provider: Provider, look: Look, ready: Ready) -> None:
         with incoming_request(look.delivery.headers):
             async with self._holding([look.delivery]), self._stores:
-                await self._following.store(provider, look, media)
+                await self._following.store(provider, look, ready)
 
     @asynccontextmanager
     async def _holding(self, deliveries: Sequence[Delivery]) -> AsyncIterator[None]:

@@ -26,31 +26,33 @@ from flow2api_proto.tokens.v1 import token_pb2 as flow2api_dot_tokens_dot_v1_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%flow2api/events/v1/video_events.proto\x12\x12\x66low2api.events.v1\x1a\x1e\x66low2api/tokens/v1/token.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x0bSubmitVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\"\xcd\x02\n\tPollVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12\x10\n\x08provider\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.flow2api.tokens.v1.Lease\x12\x18\n\x10operation_handle\x18\x05 \x01(\t\x12\x10\n\x08model_id\x18\x06 \x01(\t\x12/\n\x0bsubmit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13typical_duration_ms\x18\t \x01(\x03\x12\x16\n\x0ehas_next_stage\x18\n \x01(\x08\"\x96\x03\n\nVideoEvent\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nprogressed\x18\x04 \x01(\x0b\x32#.flow2api.events.v1.VideoProgressedH\x00\x12\x38\n\nstage_done\x18\x05 \x01(\x0b\x32\".flow2api.events.v1.VideoStageDoneH\x00\x12\x33\n\x07storing\x18\x06 \x01(\x0b\x32 .flow2api.events.v1.VideoStoringH\x00\x12\x31\n\x06stored\x18\x07 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoStoredH\x00\x12\x31\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoFailedH\x00\x42\x07\n\x05\x65vent\"+\n\x0fVideoProgressed\x12\x18\n\x10progress_percent\x18\x01 \x01(\x05\"\'\n\x0eVideoStageDone\x12\x15\n\rresult_handle\x18\x01 \x01(\t\"\x0e\n\x0cVideoStoring\"\xa8\x01\n\x0bVideoStored\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x15\n\rresult_handle\x18\x08 \x01(\t\"r\n\x0bVideoFailed\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.flow2api.events.v1.VideoFailureKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08refunded\x18\x04 \x01(\x08*\\\n\nVideoStage\x12\x1b\n\x17VIDEO_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14VIDEO_STAGE_GENERATE\x10\x01\x12\x17\n\x13VIDEO_STAGE_UPSCALE\x10\x02*\x96\x01\n\x10VideoFailureKind\x12\"\n\x1eVIDEO_FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19VIDEO_FAILURE_KIND_FAILED\x10\x01\x12\x1f\n\x1bVIDEO_FAILURE_KIND_FILTERED\x10\x02\x12\x1e\n\x1aVIDEO_FAILURE_KIND_EXPIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%flow2api/events/v1/video_events.proto\x12\x12\x66low2api.events.v1\x1a\x1e\x66low2api/tokens/v1/token.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x0bSubmitVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\"\xec\x02\n\tPollVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12\x10\n\x08provider\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.flow2api.tokens.v1.Lease\x12\x18\n\x10operation_handle\x18\x05 \x01(\t\x12\x10\n\x08model_id\x18\x06 \x01(\t\x12/\n\x0bsubmit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13typical_duration_ms\x18\t \x01(\x03\x12\x16\n\x0ehas_next_stage\x18\n \x01(\x08\x12\x1d\n\x15\x64uration_quantiles_ms\x18\x0b \x03(\x03\"\xd7\x03\n\nVideoEvent\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nprogressed\x18\x04 \x01(\x0b\x32#.flow2api.events.v1.VideoProgressedH\x00\x12\x38\n\nstage_done\x18\x05 \x01(\x0b\x32\".flow2api.events.v1.VideoStageDoneH\x00\x12\x33\n\x07storing\x18\x06 \x01(\x0b\x32 .flow2api.events.v1.VideoStoringH\x00\x12\x31\n\x06stored\x18\x07 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoStoredH\x00\x12\x31\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoFailedH\x00\x12?\n\x11observed_duration\x18\t \x01(\x0b\x32$.flow2api.events.v1.ObservedDurationB\x07\n\x05\x65vent\":\n\x10ObservedDuration\x12\x14\n\x0cnot_ready_ms\x18\x01 \x01(\x03\x12\x10\n\x08ready_ms\x18\x02 \x01(\x03\"+\n\x0fVideoProgressed\x12\x18\n\x10progress_percent\x18\x01 \x01(\x05\"\'\n\x0eVideoStageDone\x12\x15\n\rresult_handle\x18\x01 \x01(\t\"\x0e\n\x0cVideoStoring\"\xa8\x01\n\x0bVideoStored\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x15\n\rresult_handle\x18\x08 \x01(\t\"r\n\x0bVideoFailed\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.flow2api.events.v1.VideoFailureKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08refunded\x18\x04 \x01(\x08*\\\n\nVideoStage\x12\x1b\n\x17VIDEO_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14VIDEO_STAGE_GENERATE\x10\x01\x12\x17\n\x13VIDEO_STAGE_UPSCALE\x10\x02*\x96\x01\n\x10VideoFailureKind\x12\"\n\x1eVIDEO_FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19VIDEO_FAILURE_KIND_FAILED\x10\x01\x12\x1f\n\x1bVIDEO_FAILURE_KIND_FILTERED\x10\x02\x12\x1e\n\x1aVIDEO_FAILURE_KIND_EXPIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.events.v1.video_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIDEOSTAGE']._serialized_start=1340
-  _globals['_VIDEOSTAGE']._serialized_end=1432
-  _globals['_VIDEOFAILUREKIND']._serialized_start=1435
-  _globals['_VIDEOFAILUREKIND']._serialized_end=1585
+  _globals['_VIDEOSTAGE']._serialized_start=1496
+  _globals['_VIDEOSTAGE']._serialized_end=1588
+  _globals['_VIDEOFAILUREKIND']._serialized_start=1591
+  _globals['_VIDEOFAILUREKIND']._serialized_end=1741
   _globals['_SUBMITVIDEO']._serialized_start=126
   _globals['_SUBMITVIDEO']._serialized_end=204
   _globals['_POLLVIDEO']._serialized_start=207
-  _globals['_POLLVIDEO']._serialized_end=540
-  _globals['_VIDEOEVENT']._serialized_start=543
-  _globals['_VIDEOEVENT']._serialized_end=949
-  _globals['_VIDEOPROGRESSED']._serialized_start=951
-  _globals['_VIDEOPROGRESSED']._serialized_end=994
-  _globals['_VIDEOSTAGEDONE']._serialized_start=996
-  _globals['_VIDEOSTAGEDONE']._serialized_end=1035
-  _globals['_VIDEOSTORING']._serialized_start=1037
-  _globals['_VIDEOSTORING']._serialized_end=1051
-  _globals['_VIDEOSTORED']._serialized_start=1054
-  _globals['_VIDEOSTORED']._serialized_end=1222
-  _globals['_VIDEOFAILED']._serialized_start=1224
-  _globals['_VIDEOFAILED']._serialized_end=1338
+  _globals['_POLLVIDEO']._serialized_end=571
+  _globals['_VIDEOEVENT']._serialized_start=574
+  _globals['_VIDEOEVENT']._serialized_end=1045
+  _globals['_OBSERVEDDURATION']._serialized_start=1047
+  _globals['_OBSERVEDDURATION']._serialized_end=1105
+  _globals['_VIDEOPROGRESSED']._serialized_start=1107
+  _globals['_VIDEOPROGRESSED']._serialized_end=1150
+  _globals['_VIDEOSTAGEDONE']._serialized_start=1152
+  _globals['_VIDEOSTAGEDONE']._serialized_end=1191
+  _globals['_VIDEOSTORING']._serialized_start=1193
+  _globals['_VIDEOSTORING']._serialized_end=1207
+  _globals['_VIDEOSTORED']._serialized_start=1210
+  _globals['_VIDEOSTORED']._serialized_end=1378
+  _globals['_VIDEOFAILED']._serialized_start=1380
+  _globals['_VIDEOFAILED']._serialized_end=1494
 # @@protoc_insertion_point(module_scope)

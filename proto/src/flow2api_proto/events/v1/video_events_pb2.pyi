@@ -8,10 +8,12 @@ Stream VIDEO_EVENTS (limits, 24 h): subject `video.events.<video_id>`.
 Trace context and request id travel in the headers (`traceparent`, `x-request-id`).
 """
 
+from collections import abc as _abc
 from flow2api_proto.tokens.v1 import token_pb2 as _token_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -120,6 +122,7 @@ class PollVideo(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     TYPICAL_DURATION_MS_FIELD_NUMBER: _builtins.int
     HAS_NEXT_STAGE_FIELD_NUMBER: _builtins.int
+    DURATION_QUANTILES_MS_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """The job."""
     stage: Global___VideoStage.ValueType
@@ -131,7 +134,7 @@ class PollVideo(_message.Message):
     model_id: _builtins.str
     """Public model id, for metrics and for learning durations."""
     typical_duration_ms: _builtins.int
-    """How long this model usually takes, in milliseconds; chooses the first look."""
+    """How long this model usually takes, in milliseconds; chooses the looks where `duration_quantiles_ms` is empty."""
     has_next_stage: _builtins.bool
     """Whether another stage follows on the same lease, so that it is not released and the media is not stored yet."""
     @_builtins.property
@@ -146,6 +149,13 @@ class PollVideo(_message.Message):
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
         """When following ends with `expired`."""
 
+    @_builtins.property
+    def duration_quantiles_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How long the upstream has lately taken for such clips, in milliseconds, ascending: n + 1 numbers that cut the
+        distribution into n equally likely parts, the first and last being its ends. Chooses every look. Empty when nothing
+        is known or learned about this operation.
+        """
+
     def __init__(
         self,
         *,
@@ -159,10 +169,11 @@ class PollVideo(_message.Message):
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
         typical_duration_ms: _builtins.int = ...,
         has_next_stage: _builtins.bool = ...,
+        duration_quantiles_ms: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "lease", b"lease", "submit_time", b"submit_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "has_next_stage", b"has_next_stage", "lease", b"lease", "model_id", b"model_id", "operation_handle", b"operation_handle", "provider", b"provider", "stage", b"stage", "submit_time", b"submit_time", "typical_duration_ms", b"typical_duration_ms", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "duration_quantiles_ms", b"duration_quantiles_ms", "has_next_stage", b"has_next_stage", "lease", b"lease", "model_id", b"model_id", "operation_handle", b"operation_handle", "provider", b"provider", "stage", b"stage", "submit_time", b"submit_time", "typical_duration_ms", b"typical_duration_ms", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,6 +193,7 @@ class VideoEvent(_message.Message):
     STORING_FIELD_NUMBER: _builtins.int
     STORED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    OBSERVED_DURATION_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """The job."""
     stage: Global___VideoStage.ValueType
@@ -210,6 +222,12 @@ class VideoEvent(_message.Message):
     def failed(self) -> Global___VideoFailed:
         """It failed, was filtered or expired."""
 
+    @_builtins.property
+    def observed_duration(self) -> Global___ObservedDuration:
+        """How long the upstream took, with the first event that says that it was ready; absent where a look came so late that
+        it tells nothing.
+        """
+
     def __init__(
         self,
         *,
@@ -221,16 +239,43 @@ class VideoEvent(_message.Message):
         storing: Global___VideoStoring | None = ...,
         stored: Global___VideoStored | None = ...,
         failed: Global___VideoFailed | None = ...,
+        observed_duration: Global___ObservedDuration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "progressed", b"progressed", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "progressed", b"progressed", "stage", b"stage", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage", b"stage", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progressed", "stage_done", "storing", "stored", "failed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___VideoEvent: _TypeAlias = VideoEvent  # noqa: Y015
+
+@_typing.final
+class ObservedDuration(_message.Message):
+    """An operation was not ready at one time after its submission, and ready at another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOT_READY_MS_FIELD_NUMBER: _builtins.int
+    READY_MS_FIELD_NUMBER: _builtins.int
+    not_ready_ms: _builtins.int
+    """Age at the last look that found it running, in milliseconds; 0 when there was none."""
+    ready_ms: _builtins.int
+    """Age at the look that found it ready, in milliseconds."""
+    def __init__(
+        self,
+        *,
+        not_ready_ms: _builtins.int = ...,
+        ready_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["not_ready_ms", b"not_ready_ms", "ready_ms", b"ready_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObservedDuration: _TypeAlias = ObservedDuration  # noqa: Y015
 
 @_typing.final
 class VideoProgressed(_message.Message):

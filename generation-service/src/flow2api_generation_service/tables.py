@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow2api_generation_service.durations.models import VideoDurationRow
 from flow2api_generation_service.images.models import IdempotencyKeyRow
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.models_base import Base
@@ -18,6 +19,7 @@ __all__ = [
     "MediaRow",
     "RequestLogRow",
     "SettingRow",
+    "VideoDurationRow",
     "metadata",
     "video_models",
     "webhook_models",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flow2api_generation_service.videos.models import JobRow
-from flow2api_generation_service.videos.progress import progress_percent
+from flow2api_generation_service.videos.progress import progress_percent, share_done
 from flow2api_generation_service.videos.states import JobState
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -41,6 +42,33 @@ def test_begins_at_0_and_ends_at_100() -> None:
 def test_says_about_70_after_the_usual_time_and_does_not_promise_the_end() -> None:
     assert 65 <= at(job(JobState.IN_PROGRESS), 100) <= 75
     assert at(job(JobState.IN_PROGRESS), 100_000) == 90
+
+
+def test_follows_what_was_learned_about_such_clips() -> None:
+    quick = job(JobState.IN_PROGRESS)
+    quick.duration_quantiles_ms = [19_000 + 50 * number for number in range(33)]
+    assert [at(quick, seconds) for seconds in (0, 5, 10, 19)] == pytest.approx([2, 24, 46, 85], abs=2)
+
+
+class TestShareDone:
+    def test_is_about_even_with_time_where_durations_differ_little(self) -> None:
+        quantiles = [99.0 + 0.1 * number for number in range(21)]
+        assert [share_done(quantiles, age) for age in (25, 50, 99)] == pytest.approx([0.25, 0.5, 0.99], abs=0.01)
+
+    def test_is_careful_where_they_differ_much(self) -> None:
+        quantiles = [50.0, 60.0, 80.0, 120.0, 300.0]
+        mean_of_later = (100.0 + 210.0) / 2
+        assert share_done(quantiles, 80.0) == pytest.approx(80.0 / mean_of_later)
+
+    @given(
+        quantiles=st.lists(st.floats(0.0, 4000.0), min_size=2, max_size=40).map(sorted),
+        ages=st.lists(st.floats(0.0, 5000.0), min_size=2, max_size=20).map(sorted),
+    )
+    def test_never_falls_and_stays_a_share(self, quantiles: list[float], ages: list[float]) -> None:
+        shares = [share_done(quantiles, age) for age in ages]
+        assert shares == sorted(shares)
+        assert shares[0] >= 0.0
+        assert shares[-1] <= 1.0
 
 
 def test_what_the_upstream_tells_counts_when_it_is_more() -> None:

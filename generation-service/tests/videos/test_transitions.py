@@ -56,6 +56,7 @@ def attempt(attempt_id: str = "attempt_1") -> Attempt:
         credits=25,
         typical_duration_seconds=80,
         upscale_typical_seconds=0,
+        duration_quantiles_ms=(60_000, 120_000),
     )
 
 
@@ -198,7 +199,7 @@ async def test_the_base_clip_is_put_aside_and_taken_up_again(jobs: Jobs) -> None
     assert (job.state, job.stage, job.operation_handle) == ("upscaling", Stage.UPSCALE, None)
     assert (job.base_operation_handle, job.base_result_handle) == ("base", "result")
 
-    assert await jobs.change(lambda t: t.begin_upscale_attempt("video_1", "attempt_2", b"lease"))
+    assert await jobs.change(lambda t: t.begin_upscale_attempt("video_1", "attempt_2", b"lease", [60_000, 180_000]))
     assert not await jobs.change(lambda t: t.complete("video_1", Stage.GENERATE, media_id="m", result_handle="{}"))
     assert await jobs.change(lambda t: t.fall_back_to_base_clip("video_1", "smaller", LATER))
     job = await jobs.get()

@@ -43,8 +43,9 @@ async def fall_back_to_base_clip(session: AsyncSession, *, clock: Clock, job: Jo
             operation_handle=job.base_operation_handle or "",
             submit_time=now,
             deadline_time=deadline_time,
-            # It is ready: the first look is at once.
+            # It is ready: the first look is at once, and nothing is learned from it.
             typical_seconds=0,
+            quantiles_ms=(),
             has_next_stage=False,
         ),
         message_id=f"{job.video_id}:base",

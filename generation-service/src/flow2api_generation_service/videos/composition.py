@@ -12,6 +12,7 @@ from flow2api_common.nats_client import NatsConnection, PullWorker
 from flow2api_common.nats_streams import VIDEO_EVENTS, VIDEO_JOBS
 from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog
+from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.videos.changes import VideoChanges
@@ -66,6 +67,7 @@ async def running_videos(
     submissions = Submissions(
         database=database, outbox=outbox, changes=changes, clock=clock, limit=settings.video_submit_limit
     )
+    durations = Durations(database=database, clock=clock, interval=settings.video_learning_interval)
     hand_in = HandIn(submissions=submissions, leases=leases)
     generate = GenerateStage(
         database=database,
@@ -74,6 +76,7 @@ async def running_videos(
         providers=providers,
         inputs=VideoInputs(database=database, catalog=catalog, media=media),
         hand_in=hand_in,
+        durations=durations,
         clock=clock,
         settings=settings,
     )
@@ -84,10 +87,19 @@ async def running_videos(
         leases=leases,
         providers=providers,
         hand_in=hand_in,
+        durations=durations,
         clock=clock,
         settings=settings,
     )
-    events = EventConsumer(database=database, outbox=outbox, changes=changes, media=media, leases=leases, clock=clock)
+    events = EventConsumer(
+        database=database,
+        outbox=outbox,
+        changes=changes,
+        media=media,
+        leases=leases,
+        durations=durations,
+        clock=clock,
+    )
     submit_worker = PullWorker(
         connection=nats,
         stream=VIDEO_JOBS,
@@ -109,6 +121,7 @@ async def running_videos(
     tasks.start("video-outbox", outbox.run())
     tasks.start("video-submit", submit_worker.run())
     tasks.start("video-events", event_worker.run())
+    tasks.start("video-durations", durations.run())
     tasks.start("video-changes", changes.run())
     tasks.start("video-sweep", Sweeper(database=database, changes=changes, clock=clock, settings=settings).run())
     reader = VideoReader(database=database, clock=clock)

@@ -18,6 +18,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_client import Delivery
+from flow2api_generation_service.durations.learning import Durations, Observation
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
@@ -25,6 +26,7 @@ from flow2api_generation_service.media.service import MediaService, Origin
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.endings import Ending
+from flow2api_generation_service.videos.job_series import series_of
 from flow2api_generation_service.videos.messages import enqueue_submission
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.outbox import OutboxRelay
@@ -59,6 +61,7 @@ class EventConsumer:
         changes: VideoChanges,
         media: MediaService,
         leases: LeaseClient,
+        durations: Durations,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -66,6 +69,7 @@ class EventConsumer:
         self._changes = changes
         self._media = media
         self._leases = leases
+        self._durations = durations
         self._clock = clock
 
     async def handle(self, delivery: Delivery) -> None:
@@ -85,10 +89,14 @@ class EventConsumer:
         async with self._database.transaction() as session:
             repository = JobRepository(session)
             job = await repository.get(event.video_id)
-            changed = job is not None and await self._change(session, job, event, kind)
+            is_ready_news = job is not None and await self._take_ready_news(session, job, event, kind)
+            changed = (job is not None and await self._change(session, job, event, kind)) or is_ready_news
             if not changed:
                 # Somebody may have been faster, e.g. a cancellation.
                 job = await repository.get(event.video_id)
+        if is_ready_news and job is not None:
+            # After the commit: a repeat of this event is no news any more.
+            self._learn(job, event)
         if changed:
             log.info("video_event_applied", kind=kind, stage=event.stage)
             self._outbox.wake()
@@ -104,10 +112,8 @@ class EventConsumer:
         match kind:
             case "progressed":
                 return await transitions.raise_progress(job.video_id, stage, event.progressed.progress_percent)
-            case "stage_done":
-                return await self._begin_upscaling(session, transitions, job, event.stage_done)
-            case "storing":
-                return await transitions.begin_storing(job.video_id, stage)
+            case "stage_done" | "storing":
+                return False
             case "stored":
                 return await self._complete(session, transitions, job, stage, event.stored)
             case "failed":
@@ -115,6 +121,28 @@ class EventConsumer:
             case _:
                 log.error("video_event_unknown", kind=kind)
                 return False
+
+    async def _take_ready_news(
+        self, session: AsyncSession, job: JobRow, event: video_events_pb2.VideoEvent, kind: str | None
+    ) -> bool:
+        """Whether this is the first to say that the stage is ready upstream; its job is moved on then."""
+        transitions = JobTransitions(session, clock=self._clock)
+        match kind:
+            case "stage_done":
+                return await self._begin_upscaling(session, transitions, job, event.stage_done)
+            case "storing" | "stored":
+                return await transitions.begin_storing(job.video_id, Stage(event.stage))
+            case _:
+                return False
+
+    def _learn(self, job: JobRow, event: video_events_pb2.VideoEvent) -> None:
+        if not event.HasField("observed_duration"):
+            return
+        series, usual_seconds = series_of(job, Stage(event.stage))
+        observed = event.observed_duration
+        self._durations.observe(
+            series, Observation(observed.not_ready_ms / 1000, observed.ready_ms / 1000, usual_seconds)
+        )
 
     async def _begin_upscaling(
         self, session: AsyncSession, transitions: JobTransitions, job: JobRow, done: video_events_pb2.VideoStageDone

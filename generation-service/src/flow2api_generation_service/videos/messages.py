@@ -33,6 +33,7 @@ class Following:
     submit_time: datetime
     deadline_time: datetime
     typical_seconds: int
+    quantiles_ms: tuple[int, ...]
     has_next_stage: bool
 
 
@@ -56,6 +57,7 @@ async def enqueue_following(session: AsyncSession, *, clock: Clock, following: F
         model_id=following.model_id,
         typical_duration_ms=following.typical_seconds * 1000,
         has_next_stage=following.has_next_stage,
+        duration_quantiles_ms=following.quantiles_ms,
     )
     message.submit_time.FromDatetime(following.submit_time)
     message.deadline_time.FromDatetime(following.deadline_time)

@@ -70,6 +70,10 @@ class JobRow(Base):
     submit_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     no_account_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
+    # How long such clips took when it was handed in: what it is polled by, and its progress estimated by.
+    duration_quantiles_ms: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    upscale_quantiles_ms: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+
     # Where it runs. The lease is a serialized flow2api.tokens.v1.Lease; handles are opaque texts of the provider.
     provider: Mapped[str | None] = mapped_column(String(32))
     upstream_model: Mapped[str | None] = mapped_column(String(128))

@@ -41,3 +41,5 @@ class VideoSettings(BaseServiceSettings):
     """How often the outbox is looked at when nobody said that there is something in it."""
     video_outbox_claim: Duration = timedelta(seconds=10)
     """After this another replica publishes what a dead one had taken out of the outbox."""
+    video_learning_interval: Duration = timedelta(seconds=5)
+    """How often what finished videos tell about durations is written down, and read by other replicas."""

@@ -49,6 +49,7 @@ class Ticket:
     provider: str
     lease: bytes
     typical_seconds: int
+    quantiles_ms: tuple[int, ...]
     has_next_stage: bool
     deadline_of: Callable[[datetime], datetime]
 
@@ -153,6 +154,7 @@ class Submissions:
                     submit_time=now,
                     deadline_time=facts.deadline_time,
                     typical_seconds=ticket.typical_seconds,
+                    quantiles_ms=ticket.quantiles_ms,
                     has_next_stage=ticket.has_next_stage,
                 ),
                 # One for each attempt: an operation must not be taken for the repeat of another.

@@ -18,12 +18,14 @@ from flow2api_common.errors import Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPlan
+from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_generation_service.videos.capacity import LeaseRefused, take_lease
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN, Ending, ending_of_failure
 from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.inputs import JobInputs, VideoInputs
+from flow2api_generation_service.videos.job_series import BASE_RESOLUTION, generate_series
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.next_step import Later, NextStep, Step
 from flow2api_generation_service.videos.planning import upstream_model_for
@@ -66,6 +68,7 @@ class GenerateStage:
         providers: ProviderRegistry,
         inputs: VideoInputs,
         hand_in: HandIn,
+        durations: Durations,
         clock: Clock,
         settings: VideoSettings,
     ) -> None:
@@ -75,6 +78,7 @@ class GenerateStage:
         self._providers = providers
         self._inputs = inputs
         self._hand_in = hand_in
+        self._durations = durations
         self._clock = clock
         self._settings = settings
 
@@ -132,7 +136,7 @@ class GenerateStage:
         except LeaseRefused as refused:
             return await self._wait_or_end(job, refused)
         option = options[held.candidate_index]
-        attempt = _new_attempt(option, held)
+        attempt = await self._new_attempt(job, option, held)
         async with self._database.transaction() as session:
             begun = await JobTransitions(session, clock=self._clock).begin_attempt(job.video_id, attempt)
         if not begun:
@@ -149,6 +153,27 @@ class GenerateStage:
                 transitions = JobTransitions(session, clock=self._clock)
                 await transitions.note_no_account(job.video_id, refused.no_account_since)
         return Later(refused.retry)
+
+    async def _new_attempt(self, job: JobRow, option: VideoOption, held: HeldLease) -> Attempt:
+        upstream_model = upstream_model_for(option, held.account.tier)
+        series = generate_series(
+            job,
+            provider=option.provider,
+            upstream_model=upstream_model,
+            is_enlarged=option.upsampler_model is not None,
+        )
+        return Attempt(
+            attempt_id=new_id(),
+            provider=option.provider,
+            upstream_model=upstream_model,
+            upsampler_model=option.upsampler_model,
+            token_id=held.token_id,
+            lease=held.lease.SerializeToString(),
+            credits=option.credits,
+            typical_duration_seconds=option.typical_duration_seconds,
+            upscale_typical_seconds=option.upscale_typical_seconds,
+            duration_quantiles_ms=await self._durations.quantiles_ms(series, option.typical_duration_seconds),
+        )
 
     async def _run(
         self,
@@ -228,6 +253,7 @@ class GenerateStage:
             provider=attempt.provider,
             lease=attempt.lease,
             typical_seconds=attempt.typical_duration_seconds,
+            quantiles_ms=attempt.duration_quantiles_ms,
             has_next_stage=attempt.upsampler_model is not None,
             deadline_of=deadline_of,
         )
@@ -265,20 +291,6 @@ class GenerateStage:
             log.warning("lease_not_released", lease_id=lease.lease_id, reason=error.reason)
 
 
-def _new_attempt(option: VideoOption, held: HeldLease) -> Attempt:
-    return Attempt(
-        attempt_id=new_id(),
-        provider=option.provider,
-        upstream_model=upstream_model_for(option, held.account.tier),
-        upsampler_model=option.upsampler_model,
-        token_id=held.token_id,
-        lease=held.lease.SerializeToString(),
-        credits=option.credits,
-        typical_duration_seconds=option.typical_duration_seconds,
-        upscale_typical_seconds=option.upscale_typical_seconds,
-    )
-
-
 def _call_for(job: JobRow, option: VideoOption, inputs: JobInputs, account: Account) -> VideoCall:
     return VideoCall(
         upstream_model=upstream_model_for(option, account.tier),
@@ -286,8 +298,7 @@ def _call_for(job: JobRow, option: VideoOption, inputs: JobInputs, account: Acco
         prompt=job.prompt,
         aspect_ratio=inputs.plan.aspect_ratio,
         duration_seconds=inputs.plan.duration_seconds,
-        # What is enlarged afterwards is made in the resolution that every model has.
-        resolution="720p" if option.upsampler_model else inputs.plan.resolution,
+        resolution=BASE_RESOLUTION if option.upsampler_model else inputs.plan.resolution,
         seed=job.seed,
         source=MediaHandle(inputs.source.result_handle) if inputs.source else None,
         negative_prompt=job.negative_prompt,

@@ -12,11 +12,13 @@ from flow2api_common.database import Database
 from flow2api_common.errors import CapacityError, Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.capacity import lease_duration
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.hand_in import HandIn
+from flow2api_generation_service.videos.job_series import upscale_series
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.next_step import Later, NextStep, Step
 from flow2api_generation_service.videos.outbox import OutboxRelay
@@ -45,6 +47,7 @@ class UpscaleStage:
         leases: LeaseClient,
         providers: ProviderRegistry,
         hand_in: HandIn,
+        durations: Durations,
         clock: Clock,
         settings: VideoSettings,
     ) -> None:
@@ -54,6 +57,7 @@ class UpscaleStage:
         self._leases = leases
         self._providers = providers
         self._hand_in = hand_in
+        self._durations = durations
         self._clock = clock
         self._settings = settings
 
@@ -89,14 +93,17 @@ class UpscaleStage:
                 return await self._give_up(job, error.message)
             raise
         attempt_id = new_id()
+        quantiles_ms = await self._durations.quantiles_ms(upscale_series(job), job.upscale_typical_seconds)
         async with self._database.transaction() as session:
             transitions = JobTransitions(session, clock=self._clock)
-            begun = await transitions.begin_upscale_attempt(job.video_id, attempt_id, lease.SerializeToString())
+            begun = await transitions.begin_upscale_attempt(
+                job.video_id, attempt_id, lease.SerializeToString(), quantiles_ms
+            )
         if not begun:
             return Step.AGAIN
         try:
             await self._hand_in.run(
-                self._ticket(job, attempt_id, lease),
+                self._ticket(job, attempt_id, lease, quantiles_ms),
                 provider=self._providers.get(job.provider or ""),
                 account=account,
                 pictures=(),
@@ -133,7 +140,7 @@ class UpscaleStage:
         )
         return held.lease
 
-    def _ticket(self, job: JobRow, attempt_id: str, lease: token_pb2.Lease) -> Ticket:
+    def _ticket(self, job: JobRow, attempt_id: str, lease: token_pb2.Lease, quantiles_ms: tuple[int, ...]) -> Ticket:
         def deadline_of(submit_time: datetime) -> datetime:
             return submit_time + timedelta(seconds=job.deadline_seconds)
 
@@ -145,6 +152,7 @@ class UpscaleStage:
             provider=job.provider or "",
             lease=lease.SerializeToString(),
             typical_seconds=job.upscale_typical_seconds,
+            quantiles_ms=quantiles_ms,
             has_next_stage=False,
             deadline_of=deadline_of,
         )

@@ -6,7 +6,7 @@ caller has to look at the job anew. The version rises with every change. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -43,6 +43,7 @@ class Attempt:
     credits: int
     typical_duration_seconds: int
     upscale_typical_seconds: int
+    duration_quantiles_ms: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,16 @@ class JobTransitions:
             credits=attempt.credits,
             typical_duration_seconds=attempt.typical_duration_seconds,
             upscale_typical_seconds=attempt.upscale_typical_seconds,
+            duration_quantiles_ms=list(attempt.duration_quantiles_ms),
         )
 
     async def note_no_account(self, video_id: str, since: datetime | None) -> bool:
         """Remember since when no account could serve a queued job; None when one could again."""
         return await self._amend(video_id, {JobState.QUEUED}, no_account_since=since)
 
-    async def begin_upscale_attempt(self, video_id: str, attempt_id: str, lease: bytes) -> bool:
+    async def begin_upscale_attempt(
+        self, video_id: str, attempt_id: str, lease: bytes, quantiles_ms: Sequence[int]
+    ) -> bool:
         """Own the second stage, from nobody or from an attempt that has not asked the upstream yet."""
         return await self._amend(
             video_id,
@@ -97,6 +101,7 @@ class JobTransitions:
             JobRow.submit_started_at.is_(None),
             attempt_id=attempt_id,
             lease=lease,
+            upscale_quantiles_ms=list(quantiles_ms),
         )
 
     async def mark_paid_call(self, video_id: str, attempt_id: str, stage: Stage) -> bool:

@@ -3,6 +3,8 @@
 Servers start when a test first asks for one, in pytest's main thread, and end with it, also on ``kill -9``.
 """
 
+from flow2api_testing.pool_time import pool_time
+from flow2api_testing.pool_watch import pool_watch
 from flow2api_testing.servers import (
     database_url,
     nats_url,
@@ -19,6 +21,8 @@ __all__ = [
     "database_url",
     "media_url",
     "nats_url",
+    "pool_time",
+    "pool_watch",
     "postgres_server",
     "postgres_url",
     "redis_server",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from flow2api_common.ids import new_id
@@ -18,11 +19,13 @@ from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.queue import LeaseQueue
 from flow2api_token_service.leases.rebuild import IndexBuilder
-from flow2api_token_service.leases.records import Candidate, IndexState, LeaseKind, LeaseRequest, PoolEntry
+from flow2api_token_service.leases.records import Candidate, IndexState, KeyShare, LeaseKind, LeaseRequest, PoolEntry
 from flow2api_token_service.leases.redis_lock import RedisLocks
 from flow2api_token_service.leases.waiting_line import WaitingLine
 from flow2api_token_service.redis_client import KEY_PREFIX, open_redis
 from flow2api_token_service.settings import QueueSettings, RedisSettings
+
+settings.register_profile("thorough", max_examples=1000, stateful_step_count=100)
 
 
 @pytest.fixture
@@ -106,25 +109,34 @@ StartReplica = Callable[..., Replica]
 
 @pytest.fixture
 def open_replica(redis_url: str) -> StartReplica:
-    """Starts a replica over the test's Redis, with the tokens that a flushed index is built from; the test stops it."""
+    """Starts a replica over the test's Redis, with the tokens that a flushed index is built from; the test stops it.
 
-    def start(*entries: PoolEntry, **settings: Any) -> Replica:
-        redis = open_redis(load_settings(RedisSettings, redis_url=redis_url))
+    ``stored`` in place of the tokens may change while the replica runs, as SQL does.
+    """
+
+    def start(
+        *entries: PoolEntry,
+        url: str = redis_url,
+        weights: Mapping[str, int] | None = None,
+        stored: Mapping[int, PoolEntry] | None = None,
+        **queue_settings: Any,
+    ) -> Replica:
+        redis = open_redis(load_settings(RedisSettings, redis_url=url))
         index, tasks = PoolIndex(redis), OwnedTasks()
 
         async def put_tokens() -> None:
-            await index.put(entries)
+            await index.put(entries if stored is None else list(stored.values()))
 
-        async def put_nothing() -> None:
-            return None
+        async def put_keys() -> None:
+            await index.put_keys([KeyShare(api_key_id=key, weight=weight) for key, weight in (weights or {}).items()])
 
-        builder = IndexBuilder(index=index, locks=RedisLocks(redis), put_tokens=put_tokens, put_keys=put_nothing)
+        builder = IndexBuilder(index=index, locks=RedisLocks(redis), put_tokens=put_tokens, put_keys=put_keys)
         queue = LeaseQueue(
             index=index,
             line=WaitingLine(redis),
             builder=builder,
             tasks=tasks,
-            settings=load_settings(QueueSettings, **settings),
+            settings=load_settings(QueueSettings, **queue_settings),
         )
         return Replica(redis, index, queue, tasks, asyncio.get_running_loop().create_task(queue.serve()))
 

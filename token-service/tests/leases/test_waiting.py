@@ -12,6 +12,7 @@ from flow2api_common.errors import DependencyUnavailable
 from flow2api_token_service.leases.records import (
     IndexState,
     KeyShare,
+    LeaseKind,
     LeaseRecord,
     Offer,
     Queued,
@@ -83,6 +84,32 @@ class TestOrder:
 
         assert 11 <= served.count("heavy") <= 13
         await end(tasks)
+
+    async def test_images_that_a_key_gets_do_not_put_its_video_back(self, index, entry, wish, start_replica, waiting):
+        await index.put([entry(1)])
+        replica = start_replica()
+        images, videos = [taken(await index.acquire(wish()))], [taken(await index.acquire(wish(kind=LeaseKind.VIDEO)))]
+        video = wait_on(replica, wish(api_key_id="mixed", kind=LeaseKind.VIDEO))
+        await waiting(1)
+        others = [wait_on(replica, wish(api_key_id="videos", kind=LeaseKind.VIDEO)) for _ in range(8)]
+        mine = [wait_on(replica, wish(api_key_id="mixed")) for _ in range(8)]
+        await waiting(17)
+
+        async def serve_next(held: list[LeaseRecord], tasks: list[asyncio.Task]) -> None:
+            await release(index, held.pop())
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+            (task,) = done
+            tasks.remove(task)
+            held.append(taken(task.result()))
+
+        asked = [video, *others]
+        while video in asked and len(mine) > 4:
+            await serve_next(images, mine)
+            await serve_next(images, mine)
+            await serve_next(videos, asked)
+
+        assert video not in asked
+        await end([*asked, *mine])
 
     async def test_newcomer_does_not_overtake(self, index, entry, wish, start_replica, waiting):
         await index.put([entry(1)])

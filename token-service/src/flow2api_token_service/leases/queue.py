@@ -92,9 +92,10 @@ class LeaseQueue:
     async def take(self, request: LeaseRequest, *, wait: timedelta) -> TakenLease | Refusal:
         """A lease, or the refusal when the time is up, the queue is full, or waiting is pointless.
 
-        Fair across API keys: while a waiter is the first of its key and what comes free suits it, another key is served
-        at most 1 + floor(its weight / the waiter's weight) times before it, over all replicas. Within a key, and for
-        the same wish, the first that came is the first that is served.
+        Fair across API keys, over all replicas: while a waiter is the first of its key and what comes free suits it,
+        another key is served at most 1 + floor(its weight / the waiter's weight) times before it, as long as each of
+        the two waits with one wish; with more, see ``scripts/_queue.lua``. Within a key, and for the same wish, the
+        first that came is the first that is served.
 
         Raises DependencyUnavailable when Redis is away. When the caller is cancelled, no lease is left behind.
         """

@@ -1,13 +1,15 @@
 -- Shared by the scripts that make room or give it out: the queue of those who wait for a lease, of all replicas.
 --
--- Fair across API keys by weight, first come first served within a key: a start-time fair queue. Each key has a pass; the
--- waiter at the head of the line of the key with the lowest pass is next (of equal passes, the one that waits longest), and
--- being served moves the pass on by STEP / weight. A key that comes, or comes again, begins at the virtual time: the highest
--- pass that was served. A key whose waiters nothing suited meanwhile has fallen behind it, and catches up by one turn only.
--- Waiters with the same wish (a class) are served by the same tokens: where the first cannot be, none can.
+-- Fair across API keys by weight, first come first served within a key: a start-time fair queue. Waiters with the same wish
+-- (a class) are served by the same tokens: where the first cannot be, none can. A key has a line in each class in which it
+-- waits; the line with the lowest pass is next (of equal passes, the one whose head waits longest). Being served moves the
+-- key's pass on by STEP / weight, and the next head of that line begins at it, or at the virtual time: the highest pass that
+-- was served. The heads of the key's other lines keep their passes, so that nothing that a key gets in one class, images
+-- say, puts its waiter of another class, a video, back for ever. A head that leaves unserved leaves its pass to the next.
 --
--- The bound: while a waiter is the first of its key, and what comes free suits it, another key is served at most
--- 1 + floor(its weight / the waiter's weight) times before it: twice with equal weights. Weights are whole numbers.
+-- The bound: while a waiter is the first of its line, and what comes free suits it, another key is served at most
+-- L + floor(K * its weight / the waiter's weight) times before it, where L and K are the numbers of lines that the other key
+-- and the waiter's key have had: twice with one line each and equal weights. Weights are whole numbers.
 --
 -- Keys (W is P:wait):
 --   W:tickets               hash: ticket (the id that the lease will have) -> {id, class, key, replica, request, duration_ms, seq}
@@ -16,7 +18,6 @@
 --   W:wishes                hash: class -> the wish as JSON
 --   W:line:<class>:<key>    sorted set of tickets by arrival
 --   W:turn:<class>          sorted set of <arrival of the head><key> by pass
---   W:classes:<key>         set of the classes in which the key has waiters
 --   W:passes, W:idle        sorted sets of keys by pass: with waiters, and without but ahead of the virtual time
 --   W:counts                hash: key -> number of its waiters
 --   W:arrivals, W:virtual   counter of arrivals, virtual time
@@ -51,19 +52,16 @@ local function turn_of(class, key)
   return head[1] and string.format('%016d', tonumber(head[2])) .. key
 end
 
--- Around a change of a line or of a pass, the key's place in the class is given up and taken again.
-local function leave_turn(class, key)
+-- Gives a new head of a line its place, where the line has a head.
+local function take_turn(class, key, pass)
   local turn = turn_of(class, key)
   if turn then
-    redis.call('ZREM', W .. ':turn:' .. class, turn)
+    redis.call('ZADD', W .. ':turn:' .. class, pass, turn)
   end
 end
 
-local function take_turn(class, key)
-  local turn = turn_of(class, key)
-  if turn then
-    redis.call('ZADD', W .. ':turn:' .. class, pass_of(key), turn)
-  end
+local function first_pass(key)
+  return math.max(pass_of(key), virtual_time())
 end
 
 local function join_queue(ticket, wish_text)
@@ -76,17 +74,19 @@ local function join_queue(ticket, wish_text)
   ticket.seq = redis.call('INCR', W .. ':arrivals')
   redis.call('HSET', W .. ':tickets', ticket.id, cjson.encode(ticket))
   redis.call('HSET', W .. ':wishes', class, wish_text)
-  redis.call('SADD', W .. ':classes:' .. key, class)
-  leave_turn(class, key)
+  local has_head = redis.call('EXISTS', line_key(class, key)) == 1
   redis.call('ZADD', line_key(class, key), ticket.seq, ticket.id)
-  take_turn(class, key)
+  if not has_head then
+    take_turn(class, key, first_pass(key))
+  end
 end
 
 local function keep_ticket(id, wait_ms)
   redis.call('ZADD', W .. ':until', now + math.min(wait_ms, ALIVE_MS), id)
 end
 
-local function leave_queue(id)
+-- Takes a waiter out; `next_pass` is where the next head of its line begins, absent: where the waiter stood.
+local function leave_queue(id, next_pass)
   redis.call('ZREM', W .. ':until', id)
   local text = redis.call('HGET', W .. ':tickets', id)
   if not text then
@@ -95,11 +95,12 @@ local function leave_queue(id)
   local ticket = cjson.decode(text)
   local key, class = ticket.key, ticket.class
   redis.call('HDEL', W .. ':tickets', id)
-  leave_turn(class, key)
+  local turn = turn_of(class, key)
   redis.call('ZREM', line_key(class, key), id)
-  take_turn(class, key)
-  if redis.call('EXISTS', line_key(class, key)) == 0 then
-    redis.call('SREM', W .. ':classes:' .. key, class)
+  if turn ~= turn_of(class, key) then
+    local pass = next_pass or redis.call('ZSCORE', W .. ':turn:' .. class, turn)
+    redis.call('ZREM', W .. ':turn:' .. class, turn)
+    take_turn(class, key, pass)
     if redis.call('EXISTS', W .. ':turn:' .. class) == 0 then
       redis.call('HDEL', W .. ':wishes', class)
     end
@@ -117,22 +118,16 @@ local function leave_queue(id)
   end
 end
 
--- Moves a key behind the others, after it was served.
-local function move_back(key)
+-- Moves a key on after the head of a line of it was served at a pass; answers where the next head begins.
+local function move_on(key, served_pass)
   local weight = tonumber(redis.call('HGET', P .. ':keyweights', key) or 1)
-  local pass, virtual = pass_of(key), virtual_time()
-  local classes = redis.call('SMEMBERS', W .. ':classes:' .. key)
-  for _, class in ipairs(classes) do
-    leave_turn(class, key)
+  local pass, virtual = first_pass(key) + math.floor(STEP / weight), virtual_time()
+  redis.call('ZADD', W .. ':passes', pass, key)
+  if served_pass > virtual then
+    redis.call('SET', W .. ':virtual', string.format('%.0f', served_pass))
+    redis.call('ZREMRANGEBYSCORE', W .. ':idle', '-inf', served_pass)
   end
-  redis.call('ZADD', W .. ':passes', math.max(pass, virtual) + math.floor(STEP / weight), key)
-  for _, class in ipairs(classes) do
-    take_turn(class, key)
-  end
-  if pass > virtual then
-    redis.call('SET', W .. ':virtual', string.format('%.0f', pass))
-    redis.call('ZREMRANGEBYSCORE', W .. ':idle', '-inf', pass)
-  end
+  return pass
 end
 
 local function drop_late_waiters()
@@ -174,8 +169,7 @@ local function offer(turn, wish)
   if not answer then
     return false
   end
-  move_back(turn.key)
-  leave_queue(id)
+  leave_queue(id, move_on(turn.key, turn.pass))
   local text = cjson.encode(answer)
   redis.call('HSET', W .. ':offers:' .. ticket.replica, id, text)
   redis.call('PEXPIRE', W .. ':offers:' .. ticket.replica, OFFER_MEMORY_MS)

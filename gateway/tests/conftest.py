@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from flow2api_common.errors import (
     CapacityError,
     Conflict,
+    DependencyUnavailable,
     FailedPrecondition,
     Flow2APIError,
     InvalidArgument,
@@ -44,6 +45,7 @@ from flow2api_proto.generation.v1 import (
     video_pb2,
 )
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+from flow2api_testing.waiting import eventually
 
 API_KEY = "sk-good-key-0123456789"
 SESSION = "session-good"
@@ -90,6 +92,10 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.created: list[access_service_pb2.CreateApiKeyRequest] = []
         self.key_gate: asyncio.Event | None = None
         self.cache_duration = timedelta(seconds=30)
+        self.unwatched_cache_duration = timedelta(seconds=30)
+        self.revoked = False
+        self.watches: list[asyncio.Queue[tuple[str, ...] | None]] = []
+        self.is_deaf = False
         self.login_error: Flow2APIError | None = None
         self.allowed_models: list[str] = []
         self.updates: list[access_service_pb2.UpdateApiKeyRequest] = []
@@ -98,13 +104,28 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.key_checks += 1
         if self.key_gate is not None:
             await self.key_gate.wait()
-        if request.secret != API_KEY:
+        if request.secret != API_KEY or self.revoked:
             raise Unauthenticated("Incorrect API key provided.", reason="API_KEY_INVALID")
         answer = access_service_pb2.AuthenticateApiKeyResponse(
             api_key=access_service_pb2.ApiKey(api_key_id="key_1", name="first", allowed_models=self.allowed_models)
         )
         answer.cache_duration.FromTimedelta(self.cache_duration)
+        answer.unwatched_cache_duration.FromTimedelta(self.unwatched_cache_duration)
         return answer
+
+    async def WatchAccessChanges(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        if self.is_deaf:
+            raise DependencyUnavailable("deaf")
+        changes: asyncio.Queue[tuple[str, ...] | None] = asyncio.Queue()
+        self.watches.append(changes)
+        changed: tuple[str, ...] | None = ()
+        while changed is not None:
+            yield access_service_pb2.WatchAccessChangesResponse(api_key_ids=changed)
+            changed = await changes.get()
+
+    def tell(self, changed: tuple[str, ...] | None) -> None:
+        """Tell the gateway that keys were changed; None ends the stream."""
+        self.watches[-1].put_nowait(changed)
 
     async def CreateApiKey(self, request: Any, context: Any) -> Any:
         self.created.append(request)
@@ -480,6 +501,8 @@ def open_client(world: World) -> Callable[..., Any]:
     async def opened(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
         async with AsyncExitStack() as stack:
             gateway: Gateway = await build_gateway(stack, world.with_settings(**changes), base_url="http://gw.example")
+            if not world.access.is_deaf:
+                await eventually(lambda: gateway.api_keys.hears_changes)
             transport = httpx.ASGITransport(build_app(gateway))
             client = httpx.AsyncClient(
                 transport=transport,

@@ -220,7 +220,7 @@ async def test_a_good_key_is_asked_about_once(client: httpx.AsyncClient, world: 
 async def test_a_key_whose_answer_may_not_be_kept_is_asked_about_each_time(
     client: httpx.AsyncClient, world: Any
 ) -> None:
-    world.access.cache_duration = timedelta(0)
+    world.access.cache_duration = world.access.unwatched_cache_duration = timedelta(0)
     for _ in range(3):
         await client.get("/v1/models")
     assert world.access.key_checks == 3

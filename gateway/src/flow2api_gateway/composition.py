@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from flow2api_common.keys import derive_key
-from flow2api_common.lifecycle import RunningService
+from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore
 from flow2api_gateway.app import build_app
+from flow2api_gateway.auth.access_watch import AccessWatch
 from flow2api_gateway.auth.api_keys import ApiKeys
 from flow2api_gateway.clients import connected_peers
 from flow2api_gateway.edge.draining import Drain
@@ -62,6 +63,8 @@ async def build_gateway(stack: AsyncExitStack, settings: GatewaySettings, *, bas
     peers = await stack.enter_async_context(connected_peers(settings))
     api_keys = ApiKeys(peers.access)
     stack.push_async_callback(api_keys.aclose)
+    background = await stack.enter_async_context(BackgroundTasks())
+    background.start("access-watch", AccessWatch(peers.access, api_keys).run())
     fetcher = ImageFetcher(
         max_bytes=settings.max_image_bytes,
         timeout=settings.image_fetch_timeout,

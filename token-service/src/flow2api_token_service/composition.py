@@ -22,6 +22,7 @@ from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer
 from flow2api_token_service.access.bootstrap import Bootstrap
+from flow2api_token_service.access.changes import AccessChanges
 from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.request_limit import RequestLimit
@@ -91,6 +92,7 @@ class _Parts:
 
     tokens: TokenServicer
     access: AccessServicer
+    access_changes: AccessChanges
     queue: LeaseQueue
     refresher: Refresher
     key_check: KeyCheck
@@ -125,9 +127,11 @@ async def running_token_service(
         stack.push_async_callback(tasks.aclose, _DRAIN)
         stack.push_async_callback(parts.refresher.aclose)
         background.start("lease-queue", parts.queue.serve())
+        background.start("access-changes", parts.access_changes.serve())
         address = await server.start()
         stack.push_async_callback(server.stop, _DRAIN)
         stack.callback(parts.queue.stop_waiting)
+        stack.callback(parts.access_changes.close)
 
         await _start_up(parts, started, background, loops)
         _start_loops(parts, settings, background, loops)
@@ -169,12 +173,22 @@ async def _build(
     index = PoolIndex(redis)
     changes = TokenChanges(database=database, index=index, clock=clock)
 
-    api_keys = ApiKeys(database=database, index=index, hasher=hasher, settings=settings, clock=clock)
+    access_changes = AccessChanges(redis=redis)
+    api_keys = ApiKeys(
+        database=database, index=index, changes=access_changes, hasher=hasher, settings=settings, clock=clock
+    )
     authorizer = Authorizer(api_keys=api_keys, limit=RequestLimit(redis=redis))
     passwords = Passwords()
     limit = LoginLimit(redis=redis, hasher=hasher)
     admins = Admins(database=database, passwords=passwords, hasher=hasher, limit=limit, settings=settings, clock=clock)
-    bootstrap = Bootstrap(database=database, passwords=passwords, hasher=hasher, settings=settings, clock=clock)
+    bootstrap = Bootstrap(
+        database=database,
+        changes=access_changes,
+        passwords=passwords,
+        hasher=hasher,
+        settings=settings,
+        clock=clock,
+    )
 
     store = CredentialStore(database=database, vault=vault, registry=registry)
     refresher = Refresher(
@@ -236,7 +250,15 @@ async def _build(
     )
     return _Parts(
         tokens=tokens,
-        access=AccessServicer(api_keys=api_keys, authorizer=authorizer, admins=admins, audit=audit, settings=settings),
+        access=AccessServicer(
+            api_keys=api_keys,
+            authorizer=authorizer,
+            changes=access_changes,
+            admins=admins,
+            audit=audit,
+            settings=settings,
+        ),
+        access_changes=access_changes,
         queue=queue,
         refresher=refresher,
         key_check=key_check,

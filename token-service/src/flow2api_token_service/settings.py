@@ -114,8 +114,10 @@ class AccessSettings(BaseServiceSettings):
     admin_password: Annotated[SecretStr | None, AfterValidator(_check_password)] = None
     default_api_key_concurrency: Concurrency = -1
     """Generations in flight of an API key that is made without a limit of its own."""
-    api_key_cache_duration: Duration = timedelta(seconds=5)
-    """How long a gateway may go on using an answer about an API key."""
+    api_key_cache_duration: Duration = timedelta(seconds=30)
+    """How long a gateway may go on using an answer about an API key while it is told of every change."""
+    api_key_unwatched_cache_duration: Duration = timedelta(seconds=2)
+    """The same while it is not told: a revoked key may work for so long."""
     session_lifetime: Duration = timedelta(hours=12)
     """After this an administrator logs in again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from flow2api_common.clock import Clock
@@ -11,6 +12,7 @@ from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable, FailedPrecondition, InvalidArgument, Unauthenticated
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_token_service.access.changes import AccessChanges
 from flow2api_token_service.access.key_policy import policy_values
 from flow2api_token_service.access.models import ApiKeyRow
 from flow2api_token_service.access.repository import ApiKeyRepository
@@ -37,10 +39,18 @@ class ApiKeys:
     """The use cases about API keys."""
 
     def __init__(
-        self, *, database: Database, index: PoolIndex, hasher: SecretHasher, settings: AccessSettings, clock: Clock
+        self,
+        *,
+        database: Database,
+        index: PoolIndex,
+        changes: AccessChanges,
+        hasher: SecretHasher,
+        settings: AccessSettings,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._index = index
+        self._changes = changes
         self._hasher = hasher
         self._settings = settings
         self._clock = clock
@@ -57,6 +67,10 @@ class ApiKeys:
         """The key of this id, as long as it opens anything. Raises Unauthenticated, without telling why."""
         async with self._database.transaction(read_only=True) as session:
             return self._checked(await ApiKeyRepository(session).find(api_key_id))
+
+    def time_left(self, row: ApiKeyRow) -> timedelta:
+        """How long a live key lasts, as far as is known."""
+        return timedelta.max if row.expires_at is None else max(timedelta(0), row.expires_at - self._clock())
 
     async def create(self, values: Mapping[str, Any], *, secret: str = "") -> MadeKey:
         """Make a key; ``values`` are of its policy (`policy_values`), ``name`` at least, the others have defaults.
@@ -93,6 +107,7 @@ class ApiKeys:
             for field, value in chosen.items():
                 setattr(row, field, value)
             row.revision += 1
+        await self._changes.tell(row.id)
         await self._publish(row)
         return row
 
@@ -118,6 +133,7 @@ class ApiKeys:
             if row.revoked_at is None:
                 row.revoked_at = self._clock()
                 log.info("api_key_revoked", api_key_id=row.id)
+        await self._changes.tell(row.id)
         return row
 
     async def put_shares(self, *, replace_all: bool = False) -> None:

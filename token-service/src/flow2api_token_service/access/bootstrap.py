@@ -10,6 +10,7 @@ from flow2api_common.errors import Conflict
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_token_service.access.api_keys import API_KEY
+from flow2api_token_service.access.changes import AccessChanges
 from flow2api_token_service.access.models import AdminRow, ApiKeyRow
 from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.repository import AdminRepository, ApiKeyRepository
@@ -29,12 +30,14 @@ class Bootstrap:
         self,
         *,
         database: Database,
+        changes: AccessChanges,
         passwords: Passwords,
         hasher: SecretHasher,
         settings: AccessSettings,
         clock: Clock,
     ) -> None:
         self._database = database
+        self._changes = changes
         self._passwords = passwords
         self._hasher = hasher
         self._settings = settings
@@ -64,6 +67,7 @@ class Bootstrap:
                 await keys.add(self._new_key(secret, secret_hash))
                 return
             row.secret_hash, row.prefix, row.revoked_at = secret_hash, shown_prefix(secret), None
+        await self._changes.tell(SETTINGS_KEY_ID)
         log.info("settings_api_key_replaced")
 
     def _new_key(self, secret: str, secret_hash: str) -> ApiKeyRow:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer, GenerationWish
+from flow2api_token_service.access.changes import AccessChanges
 from flow2api_token_service.access.models import AdminRow
 from flow2api_token_service.access.proto_to_key import (
     api_key_message,
@@ -41,12 +44,14 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         *,
         api_keys: ApiKeys,
         authorizer: Authorizer,
+        changes: AccessChanges,
         admins: Admins,
         audit: AuditLog,
         settings: AccessSettings,
     ) -> None:
         self._api_keys = api_keys
         self._authorizer = authorizer
+        self._changes = changes
         self._admins = admins
         self._audit = audit
         self._settings = settings
@@ -57,8 +62,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         """Check an API key."""
         del context
         row = await self._api_keys.authenticate(request.secret)
-        cache_duration = duration(self._settings.api_key_cache_duration)
-        return pb.AuthenticateApiKeyResponse(api_key=api_key_message(row), cache_duration=cache_duration)
+        longest = self._api_keys.time_left(row)
+        return pb.AuthenticateApiKeyResponse(
+            api_key=api_key_message(row),
+            cache_duration=duration(min(self._settings.api_key_cache_duration, longest)),
+            unwatched_cache_duration=duration(min(self._settings.api_key_unwatched_cache_duration, longest)),
+        )
 
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a key."""
@@ -102,6 +111,15 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         async with self._audit.entry(actor_of(context), "api_key.revoke", target=target):
             row = await self._api_keys.revoke(request.api_key_id)
         return pb.RevokeApiKeyResponse(api_key=api_key_message(row))
+
+    async def WatchAccessChanges(
+        self, request: pb.WatchAccessChangesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchAccessChangesResponse]:
+        """Tell which keys are changed, as it happens."""
+        del request, context
+        async with aclosing(self._changes.watch()) as watching:
+            async for api_key_ids in watching:
+                yield pb.WatchAccessChangesResponse(api_key_ids=api_key_ids)
 
     async def AuthorizeGeneration(
         self, request: pb.AuthorizeGenerationRequest, context: Context

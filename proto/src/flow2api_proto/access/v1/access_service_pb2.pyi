@@ -148,23 +148,29 @@ class AuthenticateApiKeyResponse(_message.Message):
 
     API_KEY_FIELD_NUMBER: _builtins.int
     CACHE_DURATION_FIELD_NUMBER: _builtins.int
+    UNWATCHED_CACHE_DURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def api_key(self) -> Global___ApiKey:
         """The key."""
 
     @_builtins.property
     def cache_duration(self) -> _duration_pb2.Duration:
-        """How long this answer may be reused."""
+        """How long this answer may be reused by a caller that hears of changes (WatchAccessChanges)."""
+
+    @_builtins.property
+    def unwatched_cache_duration(self) -> _duration_pb2.Duration:
+        """How long by one that does not."""
 
     def __init__(
         self,
         *,
         api_key: Global___ApiKey | None = ...,
         cache_duration: _duration_pb2.Duration | None = ...,
+        unwatched_cache_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "cache_duration", b"cache_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "cache_duration", b"cache_duration", "unwatched_cache_duration", b"unwatched_cache_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "cache_duration", b"cache_duration"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key", b"api_key", "cache_duration", b"cache_duration", "unwatched_cache_duration", b"unwatched_cache_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,6 +474,47 @@ class RevokeApiKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeApiKeyResponse: _TypeAlias = RevokeApiKeyResponse  # noqa: Y015
+
+@_typing.final
+class WatchAccessChangesRequest(_message.Message):
+    """Request of WatchAccessChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAccessChangesRequest: _TypeAlias = WatchAccessChangesRequest  # noqa: Y015
+
+@_typing.final
+class WatchAccessChangesResponse(_message.Message):
+    """Response of WatchAccessChanges; one comes at least every two seconds, also when nothing has changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    API_KEY_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def api_key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys that were changed or ended; mostly none."""
+
+    def __init__(
+        self,
+        *,
+        api_key_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_ids", b"api_key_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAccessChangesResponse: _TypeAlias = WatchAccessChangesResponse  # noqa: Y015
 
 @_typing.final
 class AuthorizeGenerationRequest(_message.Message):

@@ -65,6 +65,11 @@ class AccessServiceStub:
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.WatchAccessChanges = channel.unary_stream(
+                '/flow2api.access.v1.AccessService/WatchAccessChanges',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesResponse.FromString,
+                _registered_method=True)
         self.AuthorizeGeneration = channel.unary_unary(
                 '/flow2api.access.v1.AccessService/AuthorizeGeneration',
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.AuthorizeGenerationRequest.SerializeToString,
@@ -138,7 +143,17 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND.
+        """Ends a key for good, at once for those who watch (WatchAccessChanges). Safe to repeat. NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAccessChanges(self, request, context):
+        """Tells which keys were changed or ended, by whichever replica, for as long as the caller listens. The first message comes at
+        once; from then on nothing is missed until the stream ends. Whoever keeps answers of AuthenticateApiKey drops all of them at
+        the first message of a stream, and those of the keys that a later one names. UNAVAILABLE: the service itself does not hear
+        of changes now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,6 +239,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'WatchAccessChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAccessChanges,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesResponse.SerializeToString,
             ),
             'AuthorizeGeneration': grpc.unary_unary_rpc_method_handler(
                     servicer.AuthorizeGeneration,
@@ -419,6 +439,33 @@ class AccessService:
             '/flow2api.access.v1.AccessService/RevokeApiKey',
             flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
             flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAccessChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/WatchAccessChanges',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.WatchAccessChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,13 @@ class AccessServiceStub:
     INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _access_service_pb2.RevokeApiKeyResponse]
-    """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+    """Ends a key for good, at once for those who watch (WatchAccessChanges). Safe to repeat. NOT_FOUND."""
+    WatchAccessChanges: _grpc.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessChangesRequest, _access_service_pb2.WatchAccessChangesResponse]
+    """Tells which keys were changed or ended, by whichever replica, for as long as the caller listens. The first message comes at
+    once; from then on nothing is missed until the stream ends. Whoever keeps answers of AuthenticateApiKey drops all of them at
+    the first message of a stream, and those of the keys that a later one names. UNAVAILABLE: the service itself does not hear
+    of changes now.
+    """
     AuthorizeGeneration: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeGenerationRequest, _access_service_pb2.AuthorizeGenerationResponse]
     """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
     anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
@@ -87,7 +93,13 @@ class AccessServiceAsyncStub(AccessServiceStub):
     INVALID_ARGUMENT. FAILED_PRECONDITION reason API_KEY_REVOKED: it has ended.
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _access_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
-    """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+    """Ends a key for good, at once for those who watch (WatchAccessChanges). Safe to repeat. NOT_FOUND."""
+    WatchAccessChanges: _aio.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessChangesRequest, _access_service_pb2.WatchAccessChangesResponse]  # type: ignore[assignment]
+    """Tells which keys were changed or ended, by whichever replica, for as long as the caller listens. The first message comes at
+    once; from then on nothing is missed until the stream ends. Whoever keeps answers of AuthenticateApiKey drops all of them at
+    the first message of a stream, and those of the keys that a later one names. UNAVAILABLE: the service itself does not hear
+    of changes now.
+    """
     AuthorizeGeneration: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AuthorizeGenerationRequest, _access_service_pb2.AuthorizeGenerationResponse]  # type: ignore[assignment]
     """Lets one generation begin in the name of a key, and counts it: called when its request is found to be right, before
     anything waits. Safe to repeat with the same `generation_id` for a minute. It never waits.
@@ -161,7 +173,19 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.RevokeApiKeyResponse, _abc.Awaitable[_access_service_pb2.RevokeApiKeyResponse]]:
-        """Ends a key for good. Answers cached by gateways end within `cache_duration`. Safe to repeat. NOT_FOUND."""
+        """Ends a key for good, at once for those who watch (WatchAccessChanges). Safe to repeat. NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def WatchAccessChanges(
+        self,
+        request: _access_service_pb2.WatchAccessChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_access_service_pb2.WatchAccessChangesResponse], _abc.AsyncIterator[_access_service_pb2.WatchAccessChangesResponse]]:
+        """Tells which keys were changed or ended, by whichever replica, for as long as the caller listens. The first message comes at
+        once; from then on nothing is missed until the stream ends. Whoever keeps answers of AuthenticateApiKey drops all of them at
+        the first message of a stream, and those of the keys that a later one names. UNAVAILABLE: the service itself does not hear
+        of changes now.
+        """
 
     @_abc_1.abstractmethod
     def AuthorizeGeneration(

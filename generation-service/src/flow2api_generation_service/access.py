@@ -9,6 +9,7 @@ import grpc
 
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_generation_service.catalog.model import PublicModel
+from flow2api_generation_service.ledger.amounts import Budget
 from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
 
 _CALL_TIMEOUT: Final = timedelta(seconds=15)
@@ -37,3 +38,8 @@ class AccessClient:
         )
         with rpc_errors("token"):
             return await self._stub.AuthorizeGeneration(request, timeout=_CALL_TIMEOUT.total_seconds())
+
+
+def daily_budget(api_key: access_service_pb2.ApiKey) -> Budget:
+    """What the key may spend per UTC day."""
+    return Budget(credits=api_key.daily_credit_budget if api_key.daily_credit_budget >= 0 else None)

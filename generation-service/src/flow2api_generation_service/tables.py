@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow2api_generation_service.durations.models import VideoDurationRow
 from flow2api_generation_service.images.models import IdempotencyKeyRow
+from flow2api_generation_service.ledger.models import LedgerDayRow, LedgerEntryRow, LedgerSumRow
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.models_base import Base
 from flow2api_generation_service.requestlog.models import DailyStatsRow, RequestLogRow
@@ -16,6 +17,9 @@ metadata = Base.metadata
 __all__ = [
     "DailyStatsRow",
     "IdempotencyKeyRow",
+    "LedgerDayRow",
+    "LedgerEntryRow",
+    "LedgerSumRow",
     "MediaRow",
     "RequestLogRow",
     "SettingRow",

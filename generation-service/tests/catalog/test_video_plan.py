@@ -85,7 +85,7 @@ class TestTiers:
         option = flow_option(catalog, VideoFacts("veo_3_1_t2v_fast_ultra_relaxed"))
         assert option.min_tier is AccountTier.TWO
         assert dict(option.upstream_model_by_tier) == {AccountTier.TWO: "veo_3_1_t2v_fast_ultra_relaxed"}
-        assert option.credits == 0
+        assert option.least_credits == 0
 
     def test_tier_changes_the_key(self, catalog: Catalog) -> None:
         models = flow_option(catalog, VideoFacts("veo-3.1-fast")).upstream_model_by_tier
@@ -93,9 +93,9 @@ class TestTiers:
         assert models[AccountTier.TWO] == "veo_3_1_t2v_fast_ultra"
 
     def test_credits_are_the_lowest_known_price(self, catalog: Catalog) -> None:
-        assert flow_option(catalog, VideoFacts("veo_3_1_t2v_fast")).credits == 10
-        assert flow_option(catalog, VideoFacts("veo_3_1_t2v")).credits == 100
-        assert flow_option(catalog, VideoFacts("veo_3_1_t2v_4k")).credits == 150
+        assert flow_option(catalog, VideoFacts("veo_3_1_t2v_fast")).least_credits == 10
+        assert flow_option(catalog, VideoFacts("veo_3_1_t2v")).least_credits == 100
+        assert flow_option(catalog, VideoFacts("veo_3_1_t2v_4k")).least_credits == 150
 
 
 class TestForm:

@@ -61,9 +61,11 @@ def judge(look: Look, status: OperationStatus, *, now: datetime, schedule: Sched
         return Wait(delay, replace(look.carried, missing_count=0), progress=status.progress)
     missing_count = look.carried.missing_count + 1
     if missing_count >= MISSING_LIMIT:
-        return ended_by(
-            UpstreamFailure(FailureClass.UPSTREAM, "The upstream does not know the video any more.", reason="missing")
+        failure = UpstreamFailure(
+            FailureClass.UPSTREAM, "The upstream does not know the video any more.", reason="missing"
         )
+        # Whether it was charged is not known.
+        return ended_by(failure, is_refunded=False)
     return Wait(delay, replace(look.carried, missing_count=missing_count))
 
 
@@ -72,14 +74,14 @@ def unanswered(look: Look, *, now: datetime, delay: timedelta) -> Verdict:
     return expired() if now >= look.deadline_time else Wait(delay, replace(look.carried, is_irregular=True))
 
 
-def ended_by(failure: UpstreamFailure) -> End:
-    """The upstream says that it failed. It charges nothing then (docs/upstream/flow.md, section 4)."""
+def ended_by(failure: UpstreamFailure, *, is_refunded: bool = True) -> End:
+    """It failed. Where the upstream says so, it charges nothing (docs/upstream/flow.md, section 4)."""
     if failure.failure_class is FailureClass.CONTENT:
         kind, code = video_events_pb2.VIDEO_FAILURE_KIND_FILTERED, "content_policy_violation"
     else:
         kind = video_events_pb2.VIDEO_FAILURE_KIND_FAILED
         code = to_service_error(failure, paid=True).reason.lower()
-    failed = video_events_pb2.VideoFailed(kind=kind, code=code, message=failure.message, refunded=True)
+    failed = video_events_pb2.VideoFailed(kind=kind, code=code, message=failure.message, refunded=is_refunded)
     return End(failed, outcome_of(failure))
 
 
@@ -119,4 +121,5 @@ def _not_stored(message: str) -> video_events_pb2.VideoFailed:
         kind=video_events_pb2.VIDEO_FAILURE_KIND_FAILED,
         code="media_not_stored",
         message=f"The video was made but could not be fetched. {message}",
+        charge_kept=True,
     )

@@ -54,8 +54,8 @@ class Upsampler:
 class VideoVariant:
     """One kind of clip that a route can make, with everything that is fixed about it.
 
-    ``upstream_models`` holds the tiers that may run it. ``credits`` is the lowest known price among these, the
-    enlargement included; 0 where none is known. ``resolution`` is what the client gets.
+    ``upstream_models`` holds the tiers that may run it, ``credits_by_tier`` what each of them pays without the
+    enlargement; 0 where no price is known. ``resolution`` is what the client gets.
     """
 
     kind: VideoKind
@@ -66,7 +66,7 @@ class VideoVariant:
     resolution: str
     upstream_models: Mapping[AccountTier, str]
     min_tier: AccountTier
-    credits: int
+    credits_by_tier: Mapping[AccountTier, int]
     typical_seconds: int
     upsampler: Upsampler | None = None
 

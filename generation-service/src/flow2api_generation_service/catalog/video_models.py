@@ -33,6 +33,7 @@ _TYPE_TITLES = {
     "extend": "continues a clip",
 }
 _ALL_TIERS = tuple(AccountTier)
+_NO_CREDITS = MappingProxyType(dict.fromkeys(_ALL_TIERS, 0))
 
 
 def video_models(clips: FlowClipsFile, families: VideoFamiliesFile) -> Iterator[PublicModel]:
@@ -114,7 +115,7 @@ class _Builder:
         grade = self._file.grades[row.grade]
         upsampler = self._upsampler(row)
         models = {tier: key for tier in _ALL_TIERS if tier >= row.min_tier and (key := _key(row, kind, tier))}
-        prices = [grade.credits_tier_two if tier is AccountTier.TWO else grade.credits for tier in models]
+        prices = {tier: grade.credits_tier_two if tier is AccountTier.TWO else grade.credits for tier in models}
         return VideoVariant(
             kind=kind,
             min_images=low,
@@ -124,7 +125,7 @@ class _Builder:
             resolution=row.upsampler or "720p",
             upstream_models=MappingProxyType(models),
             min_tier=row.min_tier,
-            credits=min(prices) + (upsampler.credits if upsampler else 0),
+            credits_by_tier=MappingProxyType(prices),
             typical_seconds=grade.typical_seconds,
             upsampler=upsampler,
         )
@@ -159,7 +160,7 @@ def _official_variants(row: VideoRouteRow) -> Iterator[VideoVariant]:
                     resolution=resolution,
                     upstream_models=models,
                     min_tier=AccountTier.UNSPECIFIED,
-                    credits=0,
+                    credits_by_tier=_NO_CREDITS,
                     typical_seconds=row.typical_seconds,
                 )
 

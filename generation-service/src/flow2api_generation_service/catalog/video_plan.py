@@ -34,18 +34,29 @@ class VideoOption:
     """One way to make the clip.
 
     ``upstream_model_by_tier`` says what each tier sends, ``upstream_model`` what the lowest that may run it does.
-    ``credits`` is the lowest known price, the enlargement included. ``upsampler_model`` is set where the finished clip
-    is enlarged to the plan's ``upscale_to``.
+    ``credits_by_tier`` says what each tier pays for the clip, ``upscale_credits`` what its enlargement costs.
+    ``upsampler_model`` is set where the finished clip is enlarged to the plan's ``upscale_to``.
     """
 
     provider: str
     upstream_model: str
     upstream_model_by_tier: Mapping[AccountTier, str]
     min_tier: AccountTier
-    credits: int
+    credits_by_tier: Mapping[AccountTier, int]
+    upscale_credits: int
     upsampler_model: str | None
     typical_duration_seconds: int
     upscale_typical_seconds: int
+
+    @property
+    def least_credits(self) -> int:
+        """The lowest known price, the enlargement included."""
+        return min(self.credits_by_tier.values()) + self.upscale_credits
+
+    def credits_for(self, tier: AccountTier) -> int:
+        """The price of the clip alone on an account of this tier; one that the table lacks pays as the next lower."""
+        known = [each for each in self.credits_by_tier if each <= tier]
+        return self.credits_by_tier[max(known)] if known else max(self.credits_by_tier.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +183,8 @@ def _first_of_each_route(found: _Found) -> Iterable[VideoOption]:
             upstream_model=variant.upstream_models[lowest],
             upstream_model_by_tier=variant.upstream_models,
             min_tier=variant.min_tier,
-            credits=variant.credits,
+            credits_by_tier=variant.credits_by_tier,
+            upscale_credits=variant.upsampler.credits if variant.upsampler else 0,
             upsampler_model=variant.upsampler.upstream_model if variant.upsampler else None,
             typical_duration_seconds=variant.typical_seconds,
             upscale_typical_seconds=variant.upsampler.typical_seconds if variant.upsampler else 0,

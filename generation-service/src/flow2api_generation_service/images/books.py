@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
+from flow2api_generation_service.images.charges import ImageCharges, PictureCharge
 from flow2api_generation_service.images.idempotency import IdempotencyRepository, RequestKey, result_of
+from flow2api_generation_service.images.request import ImageRequest
+from flow2api_generation_service.ledger.amounts import Budget
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.requestlog.models import RequestLogRow
@@ -34,6 +38,8 @@ class Closing:
     started: datetime
     key: RequestKey | None
     results: Sequence[image_pb2.GenerateImageResponse]
+    charges: Sequence[PictureCharge]
+    is_reserved: bool
 
 
 class ImageBooks:
@@ -42,6 +48,18 @@ class ImageBooks:
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+
+    async def reserve(self, generation_id: str, request: ImageRequest, budget: Budget) -> None:
+        """Reserve what the pictures of a generation may cost. Raises CapacityError DAILY_BUDGET_EXHAUSTED."""
+        async with self._database.transaction() as session:
+            await ImageCharges(session, clock=self._clock).reserve(generation_id, request, budget)
+
+    async def give_back(self, generation_id: str) -> None:
+        """Release what was reserved for a generation that has not begun; a database that is away leaves it to the
+        sweep of the ledger."""
+        with suppress(DependencyUnavailable):
+            async with self._database.transaction() as session:
+                await ImageCharges(session, clock=self._clock).give_back(generation_id)
 
     async def write(self, row: MediaRow | None, closing: Closing | None) -> None:
         """Keep a picture, and how its generation ended when it is the last one.
@@ -83,6 +101,8 @@ class ImageBooks:
                 )
             )
             await log.count_images(now.date(), made=closing.made, failed=closing.failed)
+            charges = ImageCharges(session, clock=self._clock)
+            await charges.close(closing.generation_id, closing.charges, is_reserved=closing.is_reserved)
             if closing.key is None:
                 return
             keys = IdempotencyRepository(session)

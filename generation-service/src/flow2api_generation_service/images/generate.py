@@ -12,10 +12,11 @@ from typing import Final
 from flow2api_common.clock import Clock
 from flow2api_common.errors import Conflict
 from flow2api_common.ids import new_id
-from flow2api_generation_service.access import AccessClient
+from flow2api_generation_service.access import AccessClient, daily_budget
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.draining import DrainingTasks
 from flow2api_generation_service.images.books import ImageBooks
+from flow2api_generation_service.images.charges import most_for
 from flow2api_generation_service.images.generation import ImageGeneration
 from flow2api_generation_service.images.idempotency import (
     Claimed,
@@ -28,7 +29,7 @@ from flow2api_generation_service.images.idempotency import (
 from flow2api_generation_service.images.picture import PictureMaker
 from flow2api_generation_service.images.request import ImageRequest, read_request, request_hash
 from flow2api_generation_service.media.service import MediaService
-from flow2api_proto.access.v1 import access_service_pb2
+from flow2api_proto.access.v1.request_quota_pb2 import RequestQuota
 from flow2api_proto.generation.v1 import image_pb2
 
 _POLL: Final = timedelta(milliseconds=500)
@@ -39,6 +40,14 @@ _LONGEST_JOIN: Final = timedelta(minutes=10)
 class _Running:
     generation: ImageGeneration
     request_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """What the API key has left of its minute, and whether the pictures were taken out of its day."""
+
+    request_quota: RequestQuota | None
+    is_reserved: bool
 
 
 class GenerateImages:
@@ -71,16 +80,17 @@ class GenerateImages:
     ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
         """Make pictures and tell how it goes, as the RPC GenerateImage promises. Raises Flow2APIError.
 
-        The API key must allow it (`AccessClient.authorize`).
+        The API key must allow it (`AccessClient.authorize`), and its daily budget must hold what it costs
+        (CapacityError DAILY_BUDGET_EXHAUSTED).
 
         With a ``request_id``, a repeat joins the running generation or gets the results of the finished one.
         """
         checked = await read_request(request, self._catalog, self._media)
         if not request.request_id:
             generation_id = new_id("image")
-            authorized = await self._authorize(checked, generation_id)
-            generation = self._begin(checked, generation_id, key=None, digest="")
-            async with aclosing(_told(generation, authorized)) as events:
+            admitted = await self._admit(checked, generation_id)
+            generation = self._begin(checked, generation_id, admitted, key=None, digest="")
+            async with aclosing(_told(generation, admitted)) as events:
                 async for event in events:
                     yield event
             return
@@ -95,7 +105,7 @@ class GenerateImages:
     ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
         give_up_at = asyncio.get_running_loop().time() + _LONGEST_JOIN.total_seconds()
         while asyncio.get_running_loop().time() < give_up_at:
-            generation, authorized = self._joinable(key, digest), None
+            generation, admitted = self._joinable(key, digest), None
             if generation is not None and generation.is_given_up():
                 await asyncio.sleep(_POLL.total_seconds())
                 continue
@@ -108,12 +118,12 @@ class GenerateImages:
                             yield event
                         return
                     case Claimed():
-                        authorized = await self._authorize_claimed(request, generation_id, key)
-                        generation = self._begin(request, generation_id, key=key, digest=digest)
+                        admitted = await self._admit_claimed(request, generation_id, key)
+                        generation = self._begin(request, generation_id, admitted, key=key, digest=digest)
                     case RunningElsewhere():
                         await asyncio.sleep(_POLL.total_seconds())
                         continue
-            async with aclosing(_told(generation, authorized)) as following:
+            async with aclosing(_told(generation, admitted)) as following:
                 async for event in following:
                     yield event
             return
@@ -131,30 +141,43 @@ class GenerateImages:
             raise conflict()
         return running.generation
 
-    async def _authorize(
-        self, request: ImageRequest, generation_id: str
-    ) -> access_service_pb2.AuthorizeGenerationResponse:
-        return await self._access.authorize(
+    async def _admit(self, request: ImageRequest, generation_id: str) -> _Admission:
+        authorized = await self._access.authorize(
             api_key_id=request.api_key_id, model=request.plan.model, generation_id=generation_id
         )
-
-    async def _authorize_claimed(
-        self, request: ImageRequest, generation_id: str, key: RequestKey
-    ) -> access_service_pb2.AuthorizeGenerationResponse:
+        quota = authorized.request_quota if authorized.HasField("request_quota") else None
+        if most_for(request).is_free:
+            return _Admission(quota, is_reserved=False)
         try:
-            return await self._authorize(request, generation_id)
+            await self._books.reserve(generation_id, request, daily_budget(authorized.api_key))
+        except BaseException:
+            # The client has gone, or the database answers no more: it may have been reserved nevertheless.
+            self._background.start(f"give-back-{generation_id}", self._books.give_back(generation_id))
+            raise
+        return _Admission(quota, is_reserved=True)
+
+    async def _admit_claimed(self, request: ImageRequest, generation_id: str, key: RequestKey) -> _Admission:
+        try:
+            return await self._admit(request, generation_id)
         except BaseException:
             # Refused, or the client has gone: a repeat begins anew.
             self._background.start(f"forget-{generation_id}", self._keys.forget(key, generation_id))
             raise
 
     def _begin(
-        self, request: ImageRequest, generation_id: str, *, key: RequestKey | None, digest: str
+        self,
+        request: ImageRequest,
+        generation_id: str,
+        admitted: _Admission,
+        *,
+        key: RequestKey | None,
+        digest: str,
     ) -> ImageGeneration:
         generation = ImageGeneration(
             request=request,
             generation_id=generation_id,
             key=key,
+            is_reserved=admitted.is_reserved,
             maker=self._maker,
             books=self._books,
             keys=self._keys,
@@ -169,10 +192,10 @@ class GenerateImages:
 
 
 async def _told(
-    generation: ImageGeneration, authorized: access_service_pb2.AuthorizeGenerationResponse | None
+    generation: ImageGeneration, admitted: _Admission | None
 ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
     """The events of a generation; the first tells whom it was counted for what is left."""
-    untold = authorized if authorized is not None and authorized.HasField("request_quota") else None
+    untold = admitted.request_quota if admitted is not None else None
     async with aclosing(generation.events.follow()) as events:
         async for event in events:
             if untold is None:
@@ -181,6 +204,6 @@ async def _told(
             # Others who follow see the same events.
             first = image_pb2.GenerateImageResponse()
             first.CopyFrom(event)
-            first.request_quota.CopyFrom(untold.request_quota)
+            first.request_quota.CopyFrom(untold)
             untold = None
             yield first

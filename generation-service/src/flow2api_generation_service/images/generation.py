@@ -13,6 +13,7 @@ from flow2api_common.errors import Flow2APIError, InternalError
 from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.images.books import Closing, ImageBooks
+from flow2api_generation_service.images.charges import PictureCharge, charge_of
 from flow2api_generation_service.images.events import EventLog
 from flow2api_generation_service.images.idempotency import RENEW_EVERY, IdempotencyKeys, RequestKey
 from flow2api_generation_service.images.metrics import IMAGE_SECONDS, IMAGES_TOTAL
@@ -36,6 +37,7 @@ class ImageGeneration:
         request: ImageRequest,
         generation_id: str,
         key: RequestKey | None,
+        is_reserved: bool,
         maker: PictureMaker,
         books: ImageBooks,
         keys: IdempotencyKeys,
@@ -46,6 +48,7 @@ class ImageGeneration:
         self.events = EventLog(self._deserted)
         self._request = request
         self._key = key
+        self._is_reserved = is_reserved
         self._maker = maker
         self._books = books
         self._keys = keys
@@ -67,6 +70,7 @@ class ImageGeneration:
         self._one_by_one = asyncio.Lock()
         self._made = 0
         self._errors: list[Flow2APIError] = []
+        self._charges: dict[int, PictureCharge] = {}
 
     async def run(self) -> None:
         """Make all pictures. Ends the events in every case; raises nothing but cancellation at shutdown."""
@@ -123,6 +127,7 @@ class ImageGeneration:
         async with self._one_by_one:
             self._outstanding -= 1
             self._made += 1
+            self._charges[job.index] = charge_of(job, None)
             try:
                 await self._books.write(made.row, self._closing(job, event))
             except Flow2APIError as error:
@@ -145,6 +150,7 @@ class ImageGeneration:
 
     def _fail(self, job: PictureJob, error: Flow2APIError) -> image_pb2.GenerateImageResponse:
         self._errors.append(error)
+        self._charges[job.index] = charge_of(job, error)
         IMAGES_TOTAL.labels(self._request.model_id, error.reason).inc()
         event = self._event(job.index)
         event.failure.reason = error.reason
@@ -170,6 +176,8 @@ class ImageGeneration:
             started=self._started,
             key=self._key,
             results=results,
+            charges=[self._charges[index] for index in sorted(self._charges)],
+            is_reserved=self._is_reserved,
         )
 
     def _image(self, made: MadePicture) -> image_pb2.GeneratedImage:

@@ -60,6 +60,7 @@ class PictureJob:
     """One picture of a request, and how far it is.
 
     ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
+    ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``: that try may have been charged or not.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class PictureJob:
         self.is_deserted = is_deserted
         self.is_asked = False
         self.token_id: int | None = None
+        self.option: ImageOption | None = None
+        self.is_in_doubt = False
         self.tries = 0
 
 
@@ -115,13 +118,14 @@ class PictureMaker:
         job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
         while True:
             held, option = await search.next()
-            job.token_id = held.token_id
+            job.token_id, job.option = held.token_id, option
             async with self._keeper.holding(held) as token:
                 job.progress.enter(image_pb2.IMAGE_STAGE_LEASED)
                 try:
                     result = await self._on_account(job, token, option)
                 except UpstreamFailure as failure:
                     token.outcome = outcome_of(failure)
+                    job.is_in_doubt = failure.may_have_been_accepted
                     if not self._has_tries_left(job) or not search.may_go_on(failure):
                         raise to_service_error(failure, paid=False) from failure
                     search.failed(failure, token.token_id, option)

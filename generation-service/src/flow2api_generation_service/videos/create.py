@@ -16,10 +16,11 @@ from flow2api_common.database import Database
 from flow2api_common.errors import FieldViolation, InvalidArgument
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
-from flow2api_generation_service.access import AccessClient
+from flow2api_generation_service.access import AccessClient, daily_budget
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
 from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.videos.charges import VideoCharges
 from flow2api_generation_service.videos.inputs import source_clip
 from flow2api_generation_service.videos.messages import enqueue_submission
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
@@ -81,7 +82,8 @@ class VideoCreation:
         """Accept a job, or find the one that the same request made before.
 
         Raises InvalidArgument, NotFound (MODEL_NOT_FOUND, MEDIA_NOT_FOUND, VIDEO_NOT_FOUND), FailedPrecondition
-        (VIDEO_NOT_READY), Conflict (IDEMPOTENCY_CONFLICT), and what `AccessClient.authorize` does.
+        (VIDEO_NOT_READY), Conflict (IDEMPOTENCY_CONFLICT), CapacityError (DAILY_BUDGET_EXHAUSTED), and what
+        `AccessClient.authorize` does.
         """
         now = self._clock()
         _check(request, now)
@@ -100,6 +102,9 @@ class VideoCreation:
         try:
             async with self._database.transaction() as session:
                 await JobRepository(session).add(job, images)
+                # After the job, so that a repeat is found before it is refused.
+                charges = VideoCharges(session, clock=self._clock)
+                await charges.reserve(job, plan, daily_budget(authorized.api_key))
                 await enqueue_submission(
                     session,
                     clock=self._clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from flow2api_generation_service.ledger.states import Fate
 from flow2api_generation_service.videos.states import JobState
 from flow2api_upstream.failures import to_service_error
 from flow2api_upstream.port import FailureClass, UpstreamFailure
@@ -12,11 +13,12 @@ from flow2api_upstream.port import FailureClass, UpstreamFailure
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A final state other than completed, with its reason."""
+    """A final state other than completed, with its reason. ``fate`` is that of a charge that the upstream has taken."""
 
     state: JobState
     code: str
     message: str
+    fate: Fate = Fate.UNKNOWN
 
 
 SUBMISSION_UNKNOWN: Final = Ending(
@@ -30,7 +32,10 @@ NO_ACCOUNT: Final = Ending(
 EXPIRED: Final = Ending(JobState.EXPIRED, "expired", "The video was not ready before its deadline.")
 CANCELLED_UNPAID: Final = Ending(JobState.CANCELLED, "cancelled", "Cancelled before submission; nothing was charged.")
 CANCELLED_PAID: Final = Ending(
-    JobState.CANCELLED, "cancelled", "Cancelled after it was submitted; the upstream may have charged for it."
+    JobState.CANCELLED,
+    "cancelled",
+    "Cancelled after it was submitted; the upstream may have charged for it.",
+    Fate.FOLLOWED,
 )
 
 

@@ -25,6 +25,7 @@ from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.media.service import MediaService, Origin
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.charges import VideoCharges, fate_of
 from flow2api_generation_service.videos.endings import Ending
 from flow2api_generation_service.videos.job_series import series_of
 from flow2api_generation_service.videos.messages import enqueue_submission
@@ -91,6 +92,7 @@ class EventConsumer:
             job = await repository.get(event.video_id)
             is_ready_news = job is not None and await self._take_ready_news(session, job, event, kind)
             changed = (job is not None and await self._change(session, job, event, kind)) or is_ready_news
+            await VideoCharges(session, clock=self._clock).reported(event)
             if not changed:
                 # Somebody may have been faster, e.g. a cancellation.
                 job = await repository.get(event.video_id)
@@ -183,7 +185,10 @@ class EventConsumer:
             return await fall_back_to_base_clip(session, clock=self._clock, job=job, reason=failed.message)
         state = _ENDS.get(failed.kind, JobState.FAILED)
         return await transitions.end(
-            job.video_id, Ending(state, failed.code, failed.message), expected=FOLLOWED_STATES, stage=stage
+            job.video_id,
+            Ending(state, failed.code, failed.message, fate_of(failed)),
+            expected=FOLLOWED_STATES,
+            stage=stage,
         )
 
     async def _undo(self, job: JobRow | None, event: video_events_pb2.VideoEvent, kind: str | None) -> None:

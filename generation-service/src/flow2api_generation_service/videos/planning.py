@@ -64,7 +64,7 @@ def lease_candidates(options: Sequence[VideoOption], source: SourceClip | None) 
             provider=option.provider,
             upstream_model=option.upstream_model,
             min_tier=_PROTO_TIERS[option.min_tier],
-            credits=option.credits,
+            credits=option.least_credits,
             affinity_token_id=source.token_id if source else 0,
         )
         for option in options

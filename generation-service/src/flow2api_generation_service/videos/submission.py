@@ -15,11 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.ledger.amounts import Cost
+from flow2api_generation_service.ledger.book import Placement
 from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.charges import VideoCharges
 from flow2api_generation_service.videos.messages import Following, enqueue_following
 from flow2api_generation_service.videos.outage import until_stored
 from flow2api_generation_service.videos.outbox import OutboxRelay
@@ -40,13 +45,18 @@ class AttemptLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What one submission is about: which stage of which job, on which token, and by when it has to be ready."""
+    """What one submission is about: which stage of which job, on which token, and by when it has to be ready.
+
+    ``cost`` is its price on that token; None for what was reserved.
+    """
 
     video_id: str
     model_id: str
     stage: Stage
     attempt_id: str
     provider: str
+    upstream_model: str
+    cost: Cost | None
     lease: bytes
     typical_seconds: int
     quantiles_ms: tuple[int, ...]
@@ -98,7 +108,10 @@ class Submissions:
     async def _unmark(self, ticket: Ticket) -> None:
         async with self._database.transaction() as session:
             transitions = JobTransitions(session, clock=self._clock)
-            await transitions.unmark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage)
+            if not await transitions.unmark_paid_call(ticket.video_id, ticket.attempt_id, ticket.stage):
+                # Its job ended meanwhile, in doubt about this call.
+                charges = VideoCharges(session, clock=self._clock)
+                await charges.refused(ticket.video_id, ticket.stage, ticket.attempt_id)
 
     async def _submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
         try:
@@ -119,11 +132,11 @@ class Submissions:
             operation=submission.operation_name,
         )
         # What the upstream has answered is in no other place.
-        await until_stored(lambda: self._record(ticket, submission))
+        await until_stored(lambda: self._record(ticket, account.token_id, submission))
         self._outbox.wake()
         await self._changes.announce(ticket.video_id)
 
-    async def _record(self, ticket: Ticket, submission: VideoSubmission) -> None:
+    async def _record(self, ticket: Ticket, token_id: int, submission: VideoSubmission) -> None:
         now = self._clock()
         facts = Submitted(
             operation_handle=submission.operation,
@@ -140,6 +153,7 @@ class Submissions:
                 recorded = await transitions.upscale_submitted(ticket.video_id, ticket.attempt_id, facts)
             if not recorded and await transitions.submitted_too_late(ticket.video_id, facts):
                 log.info("video_submitted_too_late", video_id=ticket.video_id)
+            await self._charge(session, ticket, token_id, submission)
             # Followed in any case: the upstream works on it, so that its token is busy and its charge is real.
             await enqueue_following(
                 session,
@@ -160,6 +174,19 @@ class Submissions:
                 # One for each attempt: an operation must not be taken for the repeat of another.
                 message_id=f"{ticket.video_id}:{ticket.stage.value}:{ticket.attempt_id}",
             )
+
+    async def _charge(self, session: AsyncSession, ticket: Ticket, token_id: int, submission: VideoSubmission) -> None:
+        placement = Placement(
+            token_id=token_id,
+            provider=ticket.provider,
+            upstream_model=ticket.upstream_model,
+            attempt_id=ticket.attempt_id,
+            balance_after=submission.remaining_credits,
+        )
+        charges = VideoCharges(session, clock=self._clock)
+        entry = await charges.accepted(ticket.video_id, ticket.stage, placement=placement, cost=ticket.cost)
+        if ticket.stage is Stage.UPSCALE and entry is not None and entry.credits:
+            await JobTransitions(session, clock=self._clock).add_credits(ticket.video_id, entry.credits)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -20,6 +20,7 @@ from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPlan
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
+from flow2api_generation_service.ledger.amounts import Cost
 from flow2api_generation_service.videos.capacity import LeaseRefused, take_lease
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN, Ending, ending_of_failure
@@ -114,7 +115,11 @@ class GenerateStage:
         if self._settings.video_resubmit_unknown:
             async with self._database.transaction() as session:
                 await JobTransitions(session, clock=self._clock).give_back(
-                    job.video_id, job.attempt_id, tried_token_ids=job.tried_token_ids, only_unpaid=False
+                    job.video_id,
+                    job.attempt_id,
+                    tried_token_ids=job.tried_token_ids,
+                    only_unpaid=False,
+                    in_doubt=True,
                 )
             return Step.AGAIN
         # The lease is left to run out: the upstream may well be working on the clip.
@@ -169,7 +174,7 @@ class GenerateStage:
             upsampler_model=option.upsampler_model,
             token_id=held.token_id,
             lease=held.lease.SerializeToString(),
-            credits=option.credits,
+            credits=option.credits_for(held.account.tier),
             typical_duration_seconds=option.typical_duration_seconds,
             upscale_typical_seconds=option.upscale_typical_seconds,
             duration_quantiles_ms=await self._durations.quantiles_ms(series, option.typical_duration_seconds),
@@ -230,7 +235,12 @@ class GenerateStage:
         if (rule.other_token or rule.other_route) and len(tried) < self._settings.video_max_attempts:
             async with self._database.transaction() as session:
                 await JobTransitions(session, clock=self._clock).give_back(
-                    job.video_id, attempt.attempt_id, tried_token_ids=tried, only_unpaid=False, refusal=ending
+                    job.video_id,
+                    attempt.attempt_id,
+                    tried_token_ids=tried,
+                    only_unpaid=False,
+                    refusal=ending,
+                    in_doubt=failure.may_have_been_accepted,
                 )
             await self._changes.announce(job.video_id)
             step: NextStep = Later(self._settings.video_capacity_retry) if is_full else Step.AGAIN
@@ -251,6 +261,8 @@ class GenerateStage:
             stage=Stage.GENERATE,
             attempt_id=attempt.attempt_id,
             provider=attempt.provider,
+            upstream_model=attempt.upstream_model,
+            cost=Cost(attempt.credits),
             lease=attempt.lease,
             typical_seconds=attempt.typical_duration_seconds,
             quantiles_ms=attempt.duration_quantiles_ms,

@@ -150,6 +150,9 @@ class UpscaleStage:
             stage=Stage.UPSCALE,
             attempt_id=attempt_id,
             provider=job.provider or "",
+            upstream_model=job.upsampler_model or "",
+            # What was reserved for it: the enlargement costs the same on every account.
+            cost=None,
             lease=lease.SerializeToString(),
             typical_seconds=job.upscale_typical_seconds,
             quantiles_ms=quantiles_ms,

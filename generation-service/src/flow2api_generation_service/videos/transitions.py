@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flow2api_common.clock import Clock
 from flow2api_generation_service.requestlog.models import RequestLogRow
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
+from flow2api_generation_service.videos.charges import VideoCharges
 from flow2api_generation_service.videos.endings import Ending
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.states import (
@@ -63,6 +64,7 @@ class JobTransitions:
     def __init__(self, session: AsyncSession, *, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self._charges = VideoCharges(session, clock=clock)
 
     async def begin_attempt(self, video_id: str, attempt: Attempt) -> bool:
         """queued → submitting, owned by this attempt."""
@@ -131,16 +133,19 @@ class JobTransitions:
         tried_token_ids: Collection[int],
         only_unpaid: bool,
         refusal: Ending | None = None,
+        in_doubt: bool = False,
     ) -> bool:
         """submitting → queued: nothing was paid for, so that another attempt may follow.
 
         With ``only_unpaid`` it is refused once the attempt has begun its paid call; without, the caller knows that the
-        upstream refused the call. ``refusal`` is kept to be told should no other attempt work.
+        upstream refused the call, or with ``in_doubt`` that nobody knows. ``refusal`` is kept to be told should no
+        other attempt work.
         """
+        before = await self._locked(video_id) if in_doubt else None
         guards = [JobRow.attempt_id == attempt_id]
         if only_unpaid:
             guards.append(JobRow.submit_started_at.is_(None))
-        return await self._move(
+        given_back = await self._move(
             video_id,
             {JobState.SUBMITTING},
             JobState.QUEUED,
@@ -153,6 +158,9 @@ class JobTransitions:
             error_code=refusal.code if refusal else None,
             error_message=refusal.message if refusal else None,
         )
+        if given_back and before is not None:
+            await self._charges.repeated_in_doubt(before)
+        return given_back
 
     async def submitted(self, video_id: str, attempt_id: str, facts: Submitted) -> bool:
         """submitting → in_progress: the upstream has the job."""
@@ -179,6 +187,10 @@ class JobTransitions:
             **_operation_of(facts),
         )
 
+    async def add_credits(self, video_id: str, credit_count: int) -> bool:
+        """Add to what the job has taken, whatever its state."""
+        return await self._amend(video_id, frozenset(JobState), credits=JobRow.credits + credit_count)
+
     async def submitted_too_late(self, video_id: str, facts: Submitted) -> bool:
         """Keep what the upstream answered of a job that has reached a final state meanwhile, e.g. was cancelled."""
         return await self._amend(
@@ -201,7 +213,7 @@ class JobTransitions:
 
     async def begin_upscaling(self, video_id: str, base_result_handle: str, deadline_time: datetime) -> bool:
         """in_progress → upscaling: the base clip is ready upstream and shall be enlarged."""
-        return await self._move(
+        begun = await self._move(
             video_id,
             {JobState.IN_PROGRESS},
             JobState.UPSCALING,
@@ -214,10 +226,14 @@ class JobTransitions:
             submit_started_at=None,
             deadline_time=deadline_time,
         )
+        if begun:
+            await self._charges.clip_made(await self._locked(video_id))
+        return begun
 
     async def fall_back_to_base_clip(self, video_id: str, note: str, deadline_time: datetime) -> bool:
         """Give the enlargement up: from now on events about the base clip count again."""
-        return await self._amend(
+        before = await self._locked(video_id)
+        given_up = await self._amend(
             video_id,
             {JobState.UPSCALING, JobState.STORING},
             JobRow.stage == Stage.UPSCALE,
@@ -226,6 +242,9 @@ class JobTransitions:
             deadline_time=deadline_time,
             note=note,
         )
+        if given_up:
+            await self._charges.not_enlarged(before)
+        return given_up
 
     async def begin_storing(self, video_id: str, stage: Stage) -> bool:
         """in_progress or upscaling → storing."""
@@ -235,7 +254,7 @@ class JobTransitions:
 
     async def complete(self, video_id: str, stage: Stage, *, media_id: str, result_handle: str) -> bool:
         """→ completed."""
-        return await self._move(
+        completed = await self._move(
             video_id,
             FOLLOWED_STATES,
             JobState.COMPLETED,
@@ -246,6 +265,9 @@ class JobTransitions:
             error_code=None,
             error_message=None,
         )
+        if completed:
+            await self._charges.completed(await self._locked(video_id))
+        return completed
 
     async def end(
         self,
@@ -265,9 +287,12 @@ class JobTransitions:
             guards.append(JobRow.stage == stage)
         if version is not None:
             guards.append(JobRow.version == version)
-        return await self._move(
+        ended = await self._move(
             video_id, expected, ending.state, *guards, error_code=ending.code, error_message=ending.message
         )
+        if ended:
+            await self._charges.ended(await self._locked(video_id), ending.fate, reason=ending.code)
+        return ended
 
     async def _move(
         self,
@@ -284,7 +309,7 @@ class JobTransitions:
             return await self._amend(video_id, expected, *guards, **values)
         if not await self._amend(video_id, expected, *guards, complete_time=now, **values):
             return False
-        job = await self._session.get_one(JobRow, video_id, populate_existing=True)
+        job = await self._locked(video_id)
         await self._write_log(job)
         await enqueue_ending(self._session, job, now=now)
         return True
@@ -304,6 +329,12 @@ class JobTransitions:
                 create_time=ended,
             )
         )
+
+    async def _locked(self, video_id: str) -> JobRow:
+        """A snapshot of the job, which nobody else changes until the transaction ends."""
+        job = await self._session.get_one(JobRow, video_id, populate_existing=True, with_for_update=True)
+        self._session.expunge(job)
+        return job
 
     async def _amend(
         self, video_id: str, expected: Collection[JobState], *guards: ColumnElement[bool], **values: Any

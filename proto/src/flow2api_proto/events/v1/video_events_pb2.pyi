@@ -398,6 +398,7 @@ class VideoFailed(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     REFUNDED_FIELD_NUMBER: _builtins.int
+    CHARGE_KEPT_FIELD_NUMBER: _builtins.int
     kind: Global___VideoFailureKind.ValueType
     """How."""
     code: _builtins.str
@@ -406,6 +407,8 @@ class VideoFailed(_message.Message):
     """One sentence for people."""
     refunded: _builtins.bool
     """Whether the upstream gave back what it had charged."""
+    charge_kept: _builtins.bool
+    """Whether the upstream is known to keep what it had charged, because it has done its work. With neither, nobody can tell."""
     def __init__(
         self,
         *,
@@ -413,10 +416,11 @@ class VideoFailed(_message.Message):
         code: _builtins.str = ...,
         message: _builtins.str = ...,
         refunded: _builtins.bool = ...,
+        charge_kept: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "kind", b"kind", "message", b"message", "refunded", b"refunded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_kept", b"charge_kept", "code", b"code", "kind", b"kind", "message", b"message", "refunded", b"refunded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

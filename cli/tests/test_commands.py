@@ -28,6 +28,7 @@ def test_help_lists_the_commands(run) -> None:
         "demo",
         "tokens",
         "keys",
+        "webhooks",
         "generate",
         "jobs",
         "doctor",

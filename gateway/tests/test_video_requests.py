@@ -83,7 +83,7 @@ async def test_references_and_a_last_frame_have_their_roles(client: httpx.AsyncC
         ({"input_reference": 7}, "input_reference"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"metadata": {str(index): "x" for index in range(17)}}, "metadata"),
-        ({"webhook_url": "ftp://x"}, "webhook_url"),
+        ({"webhook_url": ["https://x"]}, "webhook_url"),
     ],
 )
 async def test_wrong_values_name_their_param(client: httpx.AsyncClient, fields: dict[str, Any], param: str) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import version as distribution_version
 
 import typer
 
-from flow2api_cli.commands import generate, jobs, keys, secrets, tokens
+from flow2api_cli.commands import generate, jobs, keys, secrets, tokens, webhooks
 from flow2api_cli.commands.configuration import check_config, print_config
 from flow2api_cli.commands.demo import demo
 from flow2api_cli.commands.doctor import doctor
@@ -37,5 +37,6 @@ for name, group in (
     ("secrets", secrets.app),
     ("generate", generate.app),
     ("jobs", jobs.app),
+    ("webhooks", webhooks.app),
 ):
     app.add_typer(group, name=name)

@@ -20,6 +20,7 @@ from flow2api_gateway.admin import (
     overview_endpoints,
     token_endpoints,
     transfer_endpoints,
+    webhook_endpoints,
 )
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
@@ -32,6 +33,7 @@ from flow2api_gateway.openai.chat import endpoints as chat_endpoints
 from flow2api_gateway.openai.images import endpoints as image_endpoints
 from flow2api_gateway.openai.videos import content_endpoint
 from flow2api_gateway.openai.videos import endpoints as video_endpoints
+from flow2api_gateway.openai.webhooks import endpoints as receiver_endpoints
 from flow2api_gateway.operations import endpoints as operation_endpoints
 
 _ROUTERS: Final = (
@@ -41,6 +43,7 @@ _ROUTERS: Final = (
     image_endpoints.router,
     video_endpoints.router,
     content_endpoint.router,
+    receiver_endpoints.router,
     media_endpoints.router,
     login_endpoints.router,
     token_endpoints.router,
@@ -48,6 +51,7 @@ _ROUTERS: Final = (
     key_endpoints.router,
     overview_endpoints.router,
     history_endpoints.router,
+    webhook_endpoints.router,
 )
 _EXPOSED_HEADERS: Final = (
     "x-request-id",

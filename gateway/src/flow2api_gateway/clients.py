@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 from flow2api_common.grpc_client import open_channel
 from flow2api_gateway.settings import GatewaySettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.generation.v1 import generation_service_pb2_grpc
+from flow2api_proto.generation.v1 import generation_service_pb2_grpc, webhook_service_pb2_grpc
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
 
 
@@ -23,6 +23,7 @@ class Peers:
     access: access_service_pb2_grpc.AccessServiceAsyncStub
     tokens: token_service_pb2_grpc.TokenServiceAsyncStub
     generation: generation_service_pb2_grpc.GenerationServiceAsyncStub
+    webhooks: webhook_service_pb2_grpc.WebhookServiceAsyncStub
     health: dict[str, health_pb2_grpc.HealthStub]
 
 
@@ -46,6 +47,7 @@ async def connected_peers(settings: GatewaySettings) -> AsyncIterator[Peers]:
             access=access_service_pb2_grpc.AccessServiceStub(token),
             tokens=token_service_pb2_grpc.TokenServiceStub(token),
             generation=generation_service_pb2_grpc.GenerationServiceStub(generation),
+            webhooks=webhook_service_pb2_grpc.WebhookServiceStub(generation),
             health={"token": health_pb2_grpc.HealthStub(token), "generation": health_pb2_grpc.HealthStub(generation)},
         )
 

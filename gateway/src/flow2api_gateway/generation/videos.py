@@ -34,11 +34,18 @@ async def create_video(
     generation: GenerationServiceAsyncStub, request: video_pb2.CreateVideoRequest
 ) -> video_pb2.Video:
     """Accept a job; when this returns it is durable."""
+    return (await accept_video(generation, request)).video
+
+
+async def accept_video(
+    generation: GenerationServiceAsyncStub, request: video_pb2.CreateVideoRequest
+) -> video_pb2.CreateVideoResponse:
+    """Accept a job, and hear what was chosen for it."""
     with rpc_errors("generation"):
         answer = await generation.CreateVideo(request)
     if answer.HasField("request_quota"):
         note_quota(answer.request_quota)
-    return answer.video
+    return answer
 
 
 async def get_video(generation: GenerationServiceAsyncStub, video_id: str, *, api_key_id: str) -> video_pb2.Video:

@@ -42,6 +42,8 @@ MAX_METADATA_PAIRS: Final = 16
 MAX_METADATA_KEY: Final = 64
 MAX_METADATA_VALUE: Final = 512
 MAX_REQUEST_ID: Final = 256
+# 7 days, and what the clocks of two machines may differ.
+_LONGEST_DEADLINE: Final = timedelta(days=7, minutes=1)
 _LARGEST_SEED: Final = 99_999
 """What every upstream takes; Flow from 1. Source: docs/upstream/flow.md, section 8."""
 
@@ -220,8 +222,8 @@ def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
         wrong.append(FieldViolation("seconds", "The length must not be negative."))
     if len(request.request_id) > MAX_REQUEST_ID:
         wrong.append(FieldViolation("idempotency_key", f"It is longer than {MAX_REQUEST_ID} characters."))
-    if request.HasField("deadline_time") and _deadline_of(request) <= now + timedelta(seconds=1):
-        wrong.append(FieldViolation("deadline_time", "The deadline is over."))
+    if request.HasField("deadline_time") and not now < _deadline_of(request) <= now + _LONGEST_DEADLINE:
+        wrong.append(FieldViolation("deadline_time", "The deadline is over, or more than 7 days away."))
     wrong.extend(_metadata_violations(request))
     if not request.api_key_id:
         wrong.append(FieldViolation("api_key_id", "It is required."))

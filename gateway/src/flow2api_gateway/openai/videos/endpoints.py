@@ -22,7 +22,7 @@ from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.pictures import input_images
-from flow2api_gateway.generation.videos import create_video, follow_video, get_video
+from flow2api_gateway.generation.videos import accept_video, create_video, follow_video, get_video
 from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
 from flow2api_gateway.openai.requests import error_event, idempotency_key, link_to
 from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object, video_status
@@ -63,8 +63,8 @@ async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> R
     with client_fields(VIDEO_FIELDS):
         pictures = await input_images(gateway, sources, api_key_id=api_key.api_key_id)
         job = video_request(body, model, pictures, api_key_id=api_key.api_key_id, request_id=request_id)
-        video = await create_video(gateway.peers.generation, job)
-    return _answer(gateway, video)
+        accepted = await accept_video(gateway.peers.generation, job)
+    return _answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
 
 
 @router.get("/v1/videos", summary="List videos", responses=ERRORS)
@@ -165,5 +165,7 @@ async def _video_events(gateway: Gateway, versions: AsyncIterator[video_pb2.Vide
         yield data_event(document, event=f"video.{document['status']}")
 
 
-def _answer(gateway: Gateway, video: video_pb2.Video) -> Response:
-    return json_response(video_object(video, partial(link_to, gateway)), headers=_POLL_HEADERS)
+def _answer(gateway: Gateway, video: video_pb2.Video, **extra: Any) -> Response:
+    """The Video object, with what ``extra`` has to add."""
+    document = video_object(video, partial(link_to, gateway)) | {name: value for name, value in extra.items() if value}
+    return json_response(document, headers=_POLL_HEADERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 
 class VideoCreateRequest(BaseModel):
@@ -24,6 +24,9 @@ class VideoCreateRequest(BaseModel):
     last_frame: Any = None
     reference_images: Any = None
     webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    deadline: str | int | float | None = None
+    expires_after: dict[str, Any] | str | int | float | None = None
     metadata: dict[str, str] | None = None
 
 

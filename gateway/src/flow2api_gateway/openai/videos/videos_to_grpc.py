@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_gateway.generation.pictures import PictureSource
@@ -22,6 +21,7 @@ from flow2api_gateway.openai.options import (
     video_step_of,
 )
 from flow2api_gateway.openai.picture_references import picture_source
+from flow2api_gateway.openai.videos.deadlines import deadline_of
 from flow2api_gateway.openai.videos.schemas import VideoCreateRequest
 from flow2api_proto.generation.v1 import media_pb2, model_pb2, video_pb2
 
@@ -31,6 +31,7 @@ VIDEO_FIELDS: Final[Mapping[str, str]] = {
     "duration_seconds": "seconds",
     "request_id": "Idempotency-Key",
     "source_video_id": "video",
+    "deadline_time": "deadline",
 }
 """Fields of our gRPC requests by the names that clients of the Videos API know."""
 
@@ -68,8 +69,6 @@ def check_video_values(request: VideoCreateRequest, model: model_pb2.Model, *, p
         )
     if request.metadata is not None and len(request.metadata) > _MAX_METADATA:
         raise InvalidArgument.of("metadata", f"'metadata' has more than {_MAX_METADATA} pairs.")
-    if request.webhook_url and urlsplit(request.webhook_url).scheme not in ("https", "http"):
-        raise InvalidArgument.of("webhook_url", "'webhook_url' must be an https URL.")
     video_request(request, model, (), api_key_id="", request_id="")
 
 
@@ -111,4 +110,6 @@ def video_request(
         api_key_id=api_key_id,
         request_id=request_id,
         webhook_url=request.webhook_url or "",
+        webhook_secret=request.webhook_secret.get_secret_value() if request.webhook_secret else "",
+        deadline_time=deadline_of(request.deadline, request.expires_after),
     )

@@ -416,7 +416,7 @@ class CreateVideoRequest(_message.Message):
 
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
-        """When to give up; unset for the model's usual time. At least a second from now and at most 7 days."""
+        """When to give up; unset for the model's usual time. In the future, and at most 7 days away."""
 
     def __init__(
         self,

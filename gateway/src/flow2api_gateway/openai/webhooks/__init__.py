@@ -1,0 +1,1 @@
+"""Registering receivers of webhooks, as OpenAI's SDK does."""

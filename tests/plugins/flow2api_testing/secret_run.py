@@ -1,0 +1,144 @@
+"""A run through the whole API that brings every kind of secret in, and the search for where they have stayed."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from flow2api_testing.programs import block_until
+from flow2api_testing.systems import ADMIN_PASSWORD, API_KEY, System
+
+SESSION, ROTATED_SESSION, DEAD_SESSION = "st-7f3a9c-of-this-test", "st-1b8e2d-that-is-rotated", "st-90cc41-of-nobody"
+GEMINI_KEY = "AIza-key-4d2e77-of-this-test"
+WRONG_PASSWORD = "wrong-password-of-somebody"
+# Every access token of the sandbox begins like this.
+ACCESS_TOKEN = "ya29."
+PASSPHRASE = "end-to-end passphrase"
+_SHOWN = 12
+
+
+@dataclass(slots=True)
+class SecretRun:
+    """What was answered where no secret belongs, and every secret that has come in or was shown."""
+
+    answers: list[str] = field(default_factory=list)
+    secrets: set[str] = field(
+        default_factory=lambda: {
+            *(API_KEY, ADMIN_PASSWORD, WRONG_PASSWORD, PASSPHRASE, ACCESS_TOKEN, GEMINI_KEY),
+            *(SESSION, ROTATED_SESSION, DEAD_SESSION),
+        }
+    )
+
+    def keep(self, answer: httpx.Response, *, status: int = 200) -> httpx.Response:
+        """The answer, which has this status and goes into the search."""
+        assert answer.status_code == status, answer.text
+        self.answers.append(f"{answer.headers}\n{answer.text}")
+        return answer
+
+
+def run_with_secrets(system: System) -> SecretRun:
+    """Import accounts, make a picture and a video, fail in several ways, log in, export, read every list."""
+    run = SecretRun()
+    add_upstream_account(system, SESSION)
+    add_upstream_account(system, ROTATED_SESSION, rotate_session_token=True)
+    with system.admin() as admin, public(system) as client:
+        run.secrets.add(admin.headers["authorization"].removeprefix("Bearer "))
+        lines, is_text = f"{SESSION}\n{DEAD_SESSION}\n{ROTATED_SESSION}\n{SESSION}\n", {"content-type": "text/plain"}
+        imported = run.keep(admin.post("/admin/tokens/import", content=lines, headers=is_text))
+        assert [each["status"] for each in imported.json()["results"]] == ["added", "failed", "added", "exists"]
+        run.keep(admin.post("/admin/tokens", json={"provider": "gemini", "api_key": GEMINI_KEY}))
+        for each in admin.get("/admin/tokens").json():
+            if each["remark"] == "end to end":  # The accounts of the sandbox itself are named by their secrets.
+                admin.delete(f"/admin/tokens/{each['id']}").raise_for_status()
+        _generate(run, client)
+        run.keep(admin.post("/admin/login", json={"username": "admin", "password": WRONG_PASSWORD}), status=401)
+        (token, *_) = run.keep(admin.get("/admin/tokens")).json()
+        run.keep(admin.post(f"/admin/tokens/{token['id']}/refresh"))
+        run.keep(admin.post("/admin/tokens/export", json={"passphrase": PASSPHRASE}))
+        for path in ("stats", "jobs", "logs", "keys", "audit", f"tokens/{token['id']}/events"):
+            run.keep(admin.get(f"/admin/{path}"))
+        run.keep(admin.get("/metrics"))
+        _show(run, system, admin)
+    return run
+
+
+def _generate(run: SecretRun, client: httpx.Client) -> None:
+    # The last one lets every account rest for this model.
+    for text in ("a heron", "[[fault:content]] refused", "[[fault:401 times=1]] stale", "[[fault:429]] later"):
+        body = {"model": "gemini-3.1-flash-image", "prompt": text, "response_format": "url"}
+        run.answers.append(client.post("/v1/images/generations", json=body).text)
+    body = {"model": "veo-3.1-fast", "prompt": "waves", "size": "1280x720", "seconds": "8"}
+    video = client.post("/v1/videos", json=body).raise_for_status().json()
+
+    def is_completed() -> bool:
+        answer = client.get(f"/v1/videos/{video['id']}").raise_for_status()
+        run.answers.append(answer.text)
+        return bool(answer.json()["status"] == "completed")
+
+    block_until(is_completed, timeout=60)
+    run.answers.append(client.get("/v1/models", headers={"authorization": "Bearer sk-wrong-key-0123456789"}).text)
+
+
+def _show(run: SecretRun, system: System, admin: httpx.Client) -> None:
+    """What is shown in clear once, or on purpose: a new API key, and each account's secret as it is now."""
+    made = admin.post("/admin/keys", json={"name": "shown once"}).raise_for_status().json()["key"]
+    run.keep(httpx.get(f"{system.base_url}/v1/models", headers={"authorization": f"Bearer {made}"}, trust_env=False))
+    run.secrets.add(made)
+    tokens = admin.get("/admin/tokens").json()
+    for each in tokens:
+        revealed = admin.post(f"/admin/tokens/{each['id']}/reveal")
+        assert revealed.headers["cache-control"] == "no-store"
+        run.secrets.add(revealed.json().get("st") or revealed.json()["api_key"])
+    assert [entry["action"] for entry in admin.get("/admin/audit").json()[: len(tokens)]] == [
+        "token.reveal" for _ in tokens
+    ]
+
+
+def add_upstream_account(system: System, session: str, **changes: bool) -> None:
+    """An account whose session token stands in nothing else that the upstream tells of it, and a Gemini key."""
+    with httpx.Client(base_url=system.sandbox.urls["control_url"], trust_env=False) as control:
+        account = {"session_token": session, "email": f"somebody-{len(session)}@sandbox.example", **changes}
+        control.post("accounts", json=account).raise_for_status()
+        control.post("keys", json={"key": GEMINI_KEY}).raise_for_status()
+
+
+def public(system: System) -> httpx.Client:
+    """A client of the public API."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    return httpx.Client(base_url=system.base_url, headers=headers, timeout=60, trust_env=False)
+
+
+def found_secrets(places: Mapping[str, bytes], secrets: Iterable[str]) -> list[tuple[str, str]]:
+    """Where which secret stands, by the name of the place and the beginning of the secret: in clear, or in one of the
+    forms that anyone can read: hexadecimal, base64, percent-encoded."""
+    forms = {secret: _readable_forms(secret) for secret in secrets}
+    return sorted(
+        (place, secret[:_SHOWN])
+        for place, content in places.items()
+        for secret, texts in forms.items()
+        if any(text in content for text in texts)
+    )
+
+
+def _readable_forms(secret: str) -> set[bytes]:
+    plain = secret.encode()
+    # The last characters of base64 depend on what follows.
+    in_base64 = base64.b64encode(plain)[: len(plain) * 8 // 6]
+    return {plain, plain.hex().encode(), in_base64, quote(secret, safe="").encode()}
+
+
+def kept_files(directory: Path) -> dict[str, bytes]:
+    """Everything that the system has written, but for its own file of secrets, and the sandbox's log."""
+    kept: dict[str, bytes] = {}
+    for root, _, names in os.walk(directory):
+        for name in names:
+            path = Path(root) / name
+            if name != "secrets.toml" and path.relative_to(directory).parts[0] != "sandbox" and path.is_file():
+                kept[str(path)] = path.read_bytes()
+    return kept

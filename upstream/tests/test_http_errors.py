@@ -39,6 +39,13 @@ def test_exception_becomes_a_failure_of_network_or_upstream(kind):
     assert failure.message.endswith(".")
 
 
+@pytest.mark.parametrize("kind", [exceptions.ProxyError, exceptions.InvalidProxyURL], ids=lambda kind: kind.__name__)
+def test_exception_about_the_proxy_is_laid_to_it(kind):
+    failure = failure_of(_made(kind), paid=True, over_proxy=True)
+    assert failure.failure_class is FailureClass.PROXY
+    assert not failure.may_have_been_accepted
+
+
 @pytest.mark.parametrize("kind", BEFORE_THE_REQUEST, ids=lambda kind: kind.__name__)
 def test_paid_call_that_failed_before_the_request_was_not_accepted(kind):
     assert not failure_of(_made(kind), paid=True).may_have_been_accepted

@@ -13,6 +13,7 @@ from flow2api_common.logs import get_logger
 from flow2api_generation_service.draining import DrainingTasks
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_proto.tokens.v1 import token_pb2
+from flow2api_upstream.failures import MAX_PROXY_SWITCHES
 from flow2api_upstream.port import Account, FailureClass, UpstreamFailure
 from flow2api_upstream.port_to_tokens import unused
 
@@ -31,6 +32,7 @@ class HeldToken:
         self._leases = leases
         self._held = held
         self._refreshed = False
+        self._switch_count = 0
         self._refreshing = asyncio.Lock()
         self.outcome: token_pb2.LeaseOutcome = unused()
 
@@ -45,19 +47,42 @@ class HeldToken:
         return self._held.account
 
     async def authorized(self, call: Callable[[Account], Awaitable[T]]) -> T:
-        """Make an upstream call; when the bearer is refused, refresh it and repeat the call, once per lease.
+        """Make an upstream call; repeat it with a fresh bearer when that is refused, once per lease, and over another
+        proxy when that does not let it through.
 
         Raises UpstreamFailure.
         """
-        account = self._held.account
+        while True:
+            account = self._held.account
+            try:
+                return await call(account)
+            except UpstreamFailure as failure:
+                failure.proxy_id = account.proxy_id
+                if failure.may_have_been_accepted:
+                    raise
+                async with self._refreshing:
+                    await self._change_account(account, failure)
+
+    async def _change_account(self, used: Account, failure: UpstreamFailure) -> None:
+        """Take another credential for the one that was of no use; raises the failure where that cannot help."""
+        if failure.failure_class is FailureClass.AUTH:
+            await self._refresh(used, failure)
+        elif failure.failure_class is FailureClass.PROXY and used.proxy_id:
+            await self._switch_proxy(used, failure)
+        else:
+            raise failure
+
+    async def _switch_proxy(self, used: Account, failure: UpstreamFailure) -> None:
+        if self._held.account is not used:
+            return
+        if self._switch_count >= MAX_PROXY_SWITCHES:
+            raise failure
+        self._switch_count += 1
         try:
-            return await call(account)
-        except UpstreamFailure as failure:
-            if failure.failure_class is not FailureClass.AUTH or failure.may_have_been_accepted:
-                raise
-            async with self._refreshing:
-                await self._refresh(account, failure)
-        return await call(self._held.account)
+            account = await self._leases.credential(self.token_id, failed_proxy_id=used.proxy_id)
+        except Flow2APIError as exc:
+            raise failure from exc
+        self._held = self._held.with_account(account)
 
     async def _refresh(self, refused: Account, failure: UpstreamFailure) -> None:
         if self._held.account is not refused:

@@ -100,12 +100,15 @@ class LeaseClient:
             answer = await self._stub.ReleaseLease(request, timeout=_CALL_TIMEOUT.total_seconds())
         return answer.was_live
 
-    async def credential(self, token_id: int, rejected_version: int = 0) -> Account:
-        """The account of a token; refreshed first when the upstream has just refused that version of its credential.
+    async def credential(self, token_id: int, rejected_version: int = 0, failed_proxy_id: int = 0) -> Account:
+        """The account of a token; refreshed first when the upstream has just refused that version of its credential,
+        over another proxy when that one has just failed.
 
         Raises FailedPrecondition when its session is dead, NotFound, DependencyUnavailable.
         """
-        request = token_service_pb2.GetCredentialRequest(token_id=token_id, rejected_version=rejected_version)
+        request = token_service_pb2.GetCredentialRequest(
+            token_id=token_id, rejected_version=rejected_version, failed_proxy_id=failed_proxy_id
+        )
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
         return account_of(answer.credential)

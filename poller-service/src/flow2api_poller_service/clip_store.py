@@ -11,7 +11,7 @@ from flow2api_poller_service.look import Look
 from flow2api_poller_service.mp4 import ClipInspector, NotAClip
 from flow2api_poller_service.pool import TokenPool
 from flow2api_proto.events.v1 import video_events_pb2
-from flow2api_upstream.port import Account, FailureClass, MediaHandle, MediaStream, Provider, UpstreamFailure
+from flow2api_upstream.port import Account, MediaHandle, MediaStream, Provider, UpstreamFailure
 
 CONTENT_TYPE: Final = "video/mp4"
 
@@ -35,10 +35,10 @@ class ClipStore:
         try:
             return await self._transfer(provider, look, media, account)
         except UpstreamFailure as failure:
-            if failure.failure_class is not FailureClass.AUTH:
+            other = await self._pool.after_failure(account, failure)
+            if other is None:
                 raise
-        account = await self._pool.credential(look.token_id, rejected_version=account.credential_version)
-        return await self._transfer(provider, look, media, account)
+        return await self._transfer(provider, look, media, other)
 
     async def _transfer(
         self, provider: Provider, look: Look, media: MediaHandle, account: Account

@@ -14,7 +14,6 @@ from flow2api_poller_service.resting import RestingTokens
 from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.verdicts import Verdict, account_removed, judge, unanswered
 from flow2api_upstream.port import (
-    FailureClass,
     OperationHandle,
     OperationState,
     OperationStatus,
@@ -87,10 +86,10 @@ class GroupLooks:
         try:
             return await provider.check_videos(account, operations)
         except UpstreamFailure as failure:
-            if failure.failure_class is not FailureClass.AUTH:
+            other = await self._pool.after_failure(account, failure)
+            if other is None:
                 raise
-        account = await self._pool.credential(token_id, rejected_version=account.credential_version)
-        return await provider.check_videos(account, operations)
+        return await provider.check_videos(other, operations)
 
     def _unanswered(self, token_id: int, looks: Sequence[Look], asked_for: timedelta | None) -> list[Verdict]:
         attempt = self._resting.failure_count(token_id)

@@ -15,7 +15,7 @@ from flow2api_common.errors import Flow2APIError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
-from flow2api_upstream.port import Account
+from flow2api_upstream.port import Account, FailureClass, UpstreamFailure
 from flow2api_upstream.port_to_tokens import account_of
 
 log = get_logger(__name__)
@@ -40,16 +40,30 @@ class TokenPool:
         # Credentials are kept for moments and only to save calls: losing them loses nothing.
         self._cached: OrderedDict[int, tuple[float, Account]] = OrderedDict()
 
-    async def credential(self, token_id: int, *, rejected_version: int = 0) -> Account:
-        """The credential of a token; refreshed first when the upstream has just refused that version of it.
+    async def after_failure(self, account: Account, failure: UpstreamFailure) -> Account | None:
+        """Another credential for the one that a call has failed with, if that can help; None if not.
+
+        Raises what `credential` raises.
+        """
+        if failure.failure_class is FailureClass.AUTH:
+            return await self.credential(account.token_id, rejected_version=account.credential_version)
+        if failure.failure_class is FailureClass.PROXY and account.proxy_id:
+            return await self.credential(account.token_id, failed_proxy_id=account.proxy_id)
+        return None
+
+    async def credential(self, token_id: int, *, rejected_version: int = 0, failed_proxy_id: int = 0) -> Account:
+        """The credential of a token; refreshed first when the upstream has just refused that version of it, over
+        another proxy when that one has just failed.
 
         Raises FailedPrecondition when its session is dead, NotFound when the token is gone, DependencyUnavailable.
         """
         cached = self._cached.get(token_id)
-        if cached is not None and not rejected_version and self._now() < cached[0]:
+        if cached is not None and not rejected_version and not failed_proxy_id and self._now() < cached[0]:
             return cached[1]
         self._cached.pop(token_id, None)
-        request = token_service_pb2.GetCredentialRequest(token_id=token_id, rejected_version=rejected_version)
+        request = token_service_pb2.GetCredentialRequest(
+            token_id=token_id, rejected_version=rejected_version, failed_proxy_id=failed_proxy_id
+        )
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
         account = account_of(answer.credential)

@@ -5,6 +5,7 @@ Servers start when a test first asks for one, in pytest's main thread, and end w
 
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
+from flow2api_testing.proxies import start_proxy
 from flow2api_testing.servers import (
     database_url,
     nats_url,
@@ -31,5 +32,6 @@ __all__ = [
     "secret_key",
     "service_token",
     "sqlite_url",
+    "start_proxy",
     "upstream_settings",
 ]

@@ -17,7 +17,12 @@ from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
-from flow2api_proto.tokens.v1 import token_service_pb2, token_service_pb2_grpc
+from flow2api_proto.tokens.v1 import (
+    proxy_service_pb2,
+    proxy_service_pb2_grpc,
+    token_service_pb2,
+    token_service_pb2_grpc,
+)
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer
@@ -49,6 +54,9 @@ from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.leases.waiting_line import WaitingLine
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.pool_upkeep import PoolUpkeep
+from flow2api_token_service.proxies.checks import CHECK_INTERVAL
+from flow2api_token_service.proxies.composition import ProxyParts, build_proxies
+from flow2api_token_service.proxies.directory import RELOAD_INTERVAL
 from flow2api_token_service.redis_client import open_redis, redis_errors
 from flow2api_token_service.retention import Retention
 from flow2api_token_service.secrets.hash_keys import HashKeys
@@ -69,6 +77,7 @@ _DRAIN = timedelta(seconds=5)
 _LAST_FLUSH = timedelta(seconds=3)
 _SERVICE_NAMES = (
     token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name,
+    proxy_service_pb2.DESCRIPTOR.services_by_name["ProxyService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
 )
 
@@ -93,6 +102,7 @@ class _Parts:
     tokens: TokenServicer
     access: AccessServicer
     access_changes: AccessChanges
+    proxies: ProxyParts
     queue: LeaseQueue
     refresher: Refresher
     key_check: KeyCheck
@@ -191,10 +201,23 @@ async def _build(
     )
 
     store = CredentialStore(database=database, vault=vault, registry=registry)
+    history, audit = TokenHistory(database=database), AuditLog(database=database, clock=clock)
+    proxies = build_proxies(
+        settings,
+        database=database,
+        vault=vault,
+        locks=locks,
+        token_changes=changes,
+        store=store,
+        audit=audit,
+        stack=stack,
+        clock=clock,
+    )
     refresher = Refresher(
         store=store,
         changes=changes,
         registry=registry,
+        router=proxies.router,
         vault=vault,
         locks=locks,
         rotated=RotatedSecrets(redis=redis, vault=vault),
@@ -202,7 +225,7 @@ async def _build(
         margin=settings.refresh_margin,
         clock=clock,
     )
-    credentials = CredentialProvider(store=store, refresher=refresher, clock=clock)
+    credentials = CredentialProvider(store=store, refresher=refresher, router=proxies.router, clock=clock)
     prover = TokenProver()
 
     builder = IndexBuilder(
@@ -215,12 +238,12 @@ async def _build(
     line = WaitingLine(redis)
     queue = LeaseQueue(index=index, line=line, builder=builder, tasks=tasks, settings=settings)
     effects = HealthEffects(changes=changes)
-    history, audit = TokenHistory(database=database), AuditLog(database=database, clock=clock)
     creator = TokenCreator(
         database=database,
         changes=changes,
         registry=registry,
         prover=prover,
+        router=proxies.router,
         vault=vault,
         settings=settings,
         clock=clock,
@@ -235,6 +258,7 @@ async def _build(
             store=store,
             registry=registry,
             prover=prover,
+            router=proxies.router,
             vault=vault,
             settings=settings,
         ),
@@ -246,7 +270,8 @@ async def _build(
         credentials=credentials,
         acquirer=LeaseAcquirer(queue=queue, credentials=credentials, changes=changes),
         renewer=LeaseRenewer(index=index, builder=builder),
-        releaser=LeaseReleaser(index=index, effects=effects, tasks=tasks),
+        releaser=LeaseReleaser(index=index, effects=effects, proxy_reports=proxies.reports, tasks=tasks),
+        proxy_reports=proxies.reports,
     )
     return _Parts(
         tokens=tokens,
@@ -259,6 +284,7 @@ async def _build(
             settings=settings,
         ),
         access_changes=access_changes,
+        proxies=proxies,
         queue=queue,
         refresher=refresher,
         key_check=key_check,
@@ -269,6 +295,7 @@ async def _build(
             database=database,
             store=store,
             refresher=refresher,
+            router=proxies.router,
             changes=changes,
             registry=registry,
             locks=locks,
@@ -289,6 +316,7 @@ def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readin
         tls=settings.server_tls,
     )
     server.register(lambda it: token_service_pb2_grpc.add_TokenServiceServicer_to_server(parts.tokens, it))
+    server.register(lambda it: proxy_service_pb2_grpc.add_ProxyServiceServicer_to_server(parts.proxies.servicer, it))
     server.register(lambda it: access_service_pb2_grpc.add_AccessServiceServicer_to_server(parts.access, it))
     return server
 
@@ -302,6 +330,7 @@ async def _start_up(parts: _Parts, started: asyncio.Event, background: Backgroun
     async def start() -> None:
         await parts.key_check.run()
         await parts.bootstrap.run()
+        await parts.proxies.directory.reload()
         await parts.builder.build()
         started.set()
 
@@ -315,6 +344,8 @@ def _start_loops(parts: _Parts, settings: TokenServiceSettings, background: Back
     work_of_loops = (
         ("sweep", parts.pool_upkeep.sweep, settings.sweep_interval),
         ("resync", parts.pool_upkeep.resync, settings.resync_interval),
+        ("proxies", parts.proxies.directory.reload, RELOAD_INTERVAL),
+        ("proxy-checks", parts.proxies.checks.run_round, CHECK_INTERVAL),
         ("credentials", parts.credential_upkeep.run_round, settings.refresh_interval),
         ("stats", parts.stats_flush.run_round, settings.stats_interval),
         ("retention", parts.retention.run_round, settings.retention_interval),

@@ -14,6 +14,7 @@ from flow2api_common.logs import get_logger
 from flow2api_common.sealing import Resealing, RotationRefused
 from flow2api_common.settings import DatabaseSettings
 from flow2api_token_service.models_base import SCHEMA
+from flow2api_token_service.proxies.repository import ProxyRepository
 from flow2api_token_service.secrets.hash_keys import HashKeys
 from flow2api_token_service.secrets.key_check import ensure_hash_keys, hash_key_purpose
 from flow2api_token_service.secrets.vault import BEARER, PROXY, SECRET, Vault
@@ -54,6 +55,7 @@ async def rotate_secret_key(
                 row.sealed = resealing.sealed_anew(row.sealed, hash_key_purpose(row.name), what=f"the {row.name} key")
             await session.flush()
             await _reseal_tokens(session, resealing)
+            await _reseal_proxies(session, resealing)
     finally:
         await database.aclose()
     log.info("secret_key_rotated", resealed_count=resealing.resealed_count, known_count=resealing.known_count)
@@ -79,3 +81,9 @@ async def _reseal_tokens(session: AsyncSession, resealing: Resealing) -> None:
         if len(rows) < _BATCH:
             return
         after_id = rows[-1].id
+
+
+async def _reseal_proxies(session: AsyncSession, resealing: Resealing) -> None:
+    for row in await ProxyRepository(session).all():
+        row.sealed_url = resealing.sealed_anew(row.sealed_url, PROXY, what=f"the address of proxy {row.id}")
+    await session.flush()

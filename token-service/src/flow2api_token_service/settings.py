@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -21,6 +22,23 @@ from flow2api_upstream.settings import UpstreamSettings
 
 MIN_PASSWORD_LENGTH = 8
 MIN_API_KEY_LENGTH = 16
+
+
+class ProxyStrategy(StrEnum):
+    """How tokens are spread over the proxies."""
+
+    STICKY = "sticky"
+    """Each token keeps its proxy."""
+    ROTATE = "rotate"
+    """Each lease gets the next one."""
+    NONE = "none"
+    """Proxies are not used, except a token's own."""
+
+
+def _check_http_url(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return url
 
 
 def _check_redis_url(url: SecretStr) -> SecretStr:
@@ -86,6 +104,27 @@ class PoolSettings(BaseServiceSettings):
     """How often counters are written to SQL."""
 
 
+class ProxySettings(BaseServiceSettings):
+    """Which proxy a token goes through, and how proxies are checked. Without any proxy, calls go direct."""
+
+    proxy_strategy: ProxyStrategy = ProxyStrategy.STICKY
+    """`sticky`: each token keeps its proxy; `rotate`: each lease gets the next one; `none`: proxies are not used."""
+    proxy_allow_direct: bool = False
+    """Whether calls go out without a proxy while there are proxies and none of them can be used."""
+    proxy_check_url: Annotated[str, AfterValidator(_check_http_url)] = ""
+    """What a check asks for over a proxy; without it, the session page of `FLOW2API_FLOW_LABS_URL`."""
+    proxy_check_interval: Duration = timedelta(minutes=1)
+    """How often a proxy that works is checked."""
+    proxy_check_timeout: Duration = timedelta(seconds=10)
+    """How long a check may take."""
+    proxy_check_concurrency: int = Field(default=8, ge=1)
+    """Checks of the background at the same time, per process."""
+    proxy_first_pause: Duration = timedelta(seconds=10)
+    """How soon a proxy whose check has failed is checked again; doubled each time."""
+    proxy_longest_pause: Duration = timedelta(minutes=10)
+    """The longest time between two checks of a proxy that fails; a minute while none works."""
+
+
 class RetentionSettings(BaseServiceSettings):
     """How long history is kept."""
 
@@ -130,6 +169,7 @@ class TokenServiceSettings(
     TokenClientSettings,
     RedisSettings,
     PoolSettings,
+    ProxySettings,
     RetentionSettings,
     QueueSettings,
     AccessSettings,

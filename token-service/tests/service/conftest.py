@@ -13,7 +13,7 @@ import pytest
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.settings import load_settings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.tokens.v1 import token_service_pb2_grpc
+from flow2api_proto.tokens.v1 import proxy_service_pb2_grpc, token_service_pb2_grpc
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate
 from flow2api_token_service.settings import TokenServiceSettings
@@ -36,6 +36,7 @@ class RunningReplica:
     address: str
     tokens: token_service_pb2_grpc.TokenServiceAsyncStub
     access: access_service_pb2_grpc.AccessServiceAsyncStub
+    proxies: proxy_service_pb2_grpc.ProxyServiceAsyncStub
 
 
 StartReplica = Callable[..., AbstractAsyncContextManager[RunningReplica]]
@@ -80,6 +81,7 @@ async def start_replica(token_settings, clock, service_token) -> StartReplica:
                 running.address,
                 token_service_pb2_grpc.TokenServiceStub(channel),
                 access_service_pb2_grpc.AccessServiceStub(channel),
+                proxy_service_pb2_grpc.ProxyServiceStub(channel),
             )
 
     return start
@@ -99,3 +101,8 @@ def tokens(replica) -> token_service_pb2_grpc.TokenServiceAsyncStub:
 @pytest.fixture
 def access(replica) -> access_service_pb2_grpc.AccessServiceAsyncStub:
     return replica.access
+
+
+@pytest.fixture
+def proxies(replica) -> proxy_service_pb2_grpc.ProxyServiceAsyncStub:
+    return replica.proxies

@@ -25,18 +25,22 @@ VERIFICATION_MESSAGE = (
     "Flow in a browser, or use an official API provider instead."
 )
 
+MAX_PROXY_SWITCHES = 3
+"""How often one call is made over another proxy after one has failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
     """What may be tried after a failure, while nothing has been paid for.
 
-    ``same_token_attempts`` counts repeats on the same token, with backoff. ``refresh_first`` and ``upload_again`` are
-    what has to happen before them.
+    ``same_token_attempts`` counts repeats on the same token, with backoff. ``refresh_first``, ``upload_again`` and
+    ``other_proxy`` are what has to happen before them.
     """
 
     same_token_attempts: int = 0
     refresh_first: bool = False
     upload_again: bool = False
+    other_proxy: bool = False
     other_token: bool = False
     other_route: bool = False
 
@@ -61,6 +65,9 @@ RETRY_POLICY: Mapping[FailureClass, RetryRule] = MappingProxyType(
         FailureClass.MEDIA_GONE: RetryRule(same_token_attempts=1, upload_again=True),
         FailureClass.UPSTREAM: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
         FailureClass.NETWORK: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
+        FailureClass.PROXY: RetryRule(
+            same_token_attempts=MAX_PROXY_SWITCHES, other_proxy=True, other_token=True, other_route=True
+        ),
     }
 )
 
@@ -143,5 +150,6 @@ _SERVICE_ERRORS: Mapping[FailureClass, _Builder] = MappingProxyType(
         FailureClass.MEDIA_GONE: _request_error(NotFound, "MEDIA_NOT_FOUND"),
         FailureClass.UPSTREAM: _unavailable("UPSTREAM_UNAVAILABLE"),
         FailureClass.NETWORK: _unavailable("UPSTREAM_UNAVAILABLE"),
+        FailureClass.PROXY: _unavailable("UPSTREAM_UNAVAILABLE"),
     }
 )

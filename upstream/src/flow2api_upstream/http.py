@@ -1,8 +1,8 @@
 """HTTP to the upstreams: pooled connections, bounded answers, and failures translated once.
 
 ``HttpClient.send`` reads an answer whole, ``HttpClient.stream`` opens one to be read in constant memory. Both raise
-only UpstreamFailure, of the classes NETWORK and UPSTREAM; what an HTTP status means is for the provider's ``classify``
-to say.
+only UpstreamFailure, of the classes NETWORK, PROXY and UPSTREAM; what an HTTP status means is for the provider to say
+in its ``classify``.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ _GRACE = timedelta(seconds=5)
 _LARGE_JSON_BYTES = 256 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _MAX_REDIRECTS = 5
+_PROXY_LOGIN_WANTED = 407
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -213,12 +214,15 @@ class HttpClient:
         except CurlError as exc:
             if transfer.is_too_large:
                 raise _too_large(request) from exc
-            raise failure_of(exc, paid=request.paid) from exc
+            raise failure_of(exc, paid=request.paid, over_proxy=bool(request.proxy_url)) from exc
         finally:
             on_curl_handle.reset(hook)
             transfer.finish()
         if response.status_code == 0:  # The pool was closed under the request.
             raise _interrupted(request)
+        if response.status_code == _PROXY_LOGIN_WANTED and request.proxy_url:
+            # Of a proxy for clear text; the tunnel that others open fails with an error of curl.
+            raise UpstreamFailure(FailureClass.PROXY, "The proxy refuses our login.", reason="proxy_login")
         return response
 
     def _curl_timeout(self, timeout: timedelta | None) -> tuple[float, float] | None:

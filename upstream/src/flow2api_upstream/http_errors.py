@@ -3,6 +3,9 @@
 ``REQUEST_SENT`` says whether the upstream may have read the request when the exception came up. Failures of name
 resolution, proxy, connection and TLS come before the request; for the others libcurl's progress decides, and where it
 cannot be known the answer is "maybe", because a paid call must not be repeated on a guess.
+
+Of a call over a proxy, what fails before the request is out counts as the proxy's failure: libcurl speaks to nobody
+else until then. That it may be the upstream's nevertheless is for a check of the proxy to find out.
 Source: curl_cffi/requests/exceptions.py of curl_cffi 0.16; https://curl.se/libcurl/c/libcurl-errors.html.
 """
 
@@ -10,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from curl_cffi import CurlError, CurlInfo
+from curl_cffi import CurlECode, CurlError, CurlInfo
 from curl_cffi.requests import exceptions as curl_exceptions
 
 from flow2api_upstream.port import FailureClass, UpstreamFailure
@@ -92,10 +95,22 @@ TRANSLATIONS: Mapping[type[CurlError], Translation] = MappingProxyType(
     }
 )
 
+_PROXY = TRANSLATIONS[curl_exceptions.ProxyError]
+_PROXY_ERRORS = (curl_exceptions.ProxyError, curl_exceptions.InvalidProxyURL)
+_PROXY_CODES = frozenset({CurlECode.COULDNT_RESOLVE_PROXY, CurlECode.COULDNT_CONNECT, CurlECode.PROXY})
+_OWN_ERRORS = (curl_exceptions.DNSError, curl_exceptions.CertificateVerifyError)
 
-def failure_of(error: CurlError, *, paid: bool) -> UpstreamFailure:
+
+def failure_of(error: CurlError, *, paid: bool, over_proxy: bool = False) -> UpstreamFailure:
     """The failure that a curl error is; ``paid`` calls that may have been read carry ``may_have_been_accepted``."""
     row = next(TRANSLATIONS[kind] for kind in type(error).__mro__ if kind in TRANSLATIONS)
+    if over_proxy and _is_of_proxy(error):
+        return UpstreamFailure(
+            FailureClass.PROXY,
+            _PROXY.message,
+            reason=f"curl_{int(error.code)}" if error.code else type(error).__name__,
+            timed_out=row.timed_out,
+        )
     return UpstreamFailure(
         row.failure_class,
         row.message,
@@ -103,6 +118,14 @@ def failure_of(error: CurlError, *, paid: bool) -> UpstreamFailure:
         may_have_been_accepted=paid and row.may_be_sent and _may_be_read(error),
         timed_out=row.timed_out,
     )
+
+
+def _is_of_proxy(error: CurlError) -> bool:
+    """Whether a call over a proxy failed on the way through it."""
+    if isinstance(error, _PROXY_ERRORS) or error.code in _PROXY_CODES:
+        return True
+    # socks5:// resolves the upstream's name here, and a certificate is refused here.
+    return bool(error.code) and not isinstance(error, _OWN_ERRORS) and not _may_be_read(error)
 
 
 def _may_be_read(error: CurlError) -> bool:

@@ -54,7 +54,8 @@ class Secret:
 class Account:
     """In whose name to speak: what a lease or a credential answer holds. Secrets are left out of its repr.
 
-    ``credential_version`` names the bearer to the pool once the upstream has refused it.
+    ``credential_version`` names the bearer to the pool once the upstream has refused it, ``proxy_id`` the proxy once it
+    has not let a call through (0: none of the pool's).
     """
 
     token_id: int
@@ -65,6 +66,7 @@ class Account:
     tier: AccountTier = AccountTier.UNSPECIFIED
     proxy_url: str = field(default="", repr=False)
     credential_version: int = 0
+    proxy_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,8 @@ class FailureClass(StrEnum):
     MEDIA_GONE = "media_gone"
     UPSTREAM = "upstream"
     NETWORK = "network"
+    PROXY = "proxy"
+    """The proxy did not let the call through; nothing reached the upstream."""
 
 
 class UpstreamFailure(Exception):
@@ -231,7 +235,7 @@ class UpstreamFailure(Exception):
     ``may_have_been_accepted`` is True when a paid call may have been charged although no answer came: it must not be
     repeated by
     itself. ``reason`` is the upstream's own word (for people and logs). ``message`` is one plain sentence without
-    secrets.
+    secrets. ``proxy_id`` is `Account.proxy_id` of the call, noted by whoever made it.
     """
 
     def __init__(
@@ -253,6 +257,7 @@ class UpstreamFailure(Exception):
         self.retry_after = retry_after
         self.may_have_been_accepted = may_have_been_accepted
         self.timed_out = timed_out
+        self.proxy_id = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ _OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType
         FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
         FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
         FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
+        FailureClass.PROXY: token_pb2.OUTCOME_PROXY_FAILED,
     }
 )
 
@@ -43,13 +44,16 @@ def account_of(credential: token_pb2.Credential) -> Account:
         tier=AccountTier(credential.tier),
         proxy_url=credential.proxy_url,
         credential_version=credential.version,
+        proxy_id=credential.proxy_id,
     )
 
 
 def outcome_of(failure: UpstreamFailure) -> token_pb2.LeaseOutcome:
     """What the pool learns from a failure."""
     outcome = token_pb2.LeaseOutcome(
-        outcome=_OUTCOMES[failure.failure_class], upstream_reason=failure.reason[:_MAX_REASON]
+        outcome=_OUTCOMES[failure.failure_class],
+        upstream_reason=failure.reason[:_MAX_REASON],
+        proxy_id=failure.proxy_id,
     )
     if failure.retry_after is not None:
         outcome.retry_delay.FromTimedelta(failure.retry_after)

@@ -36,21 +36,27 @@ def create_token_request(body: TokenCreateBody) -> token_service_pb2.CreateToken
         raise InvalidArgument.of(
             secret_field, f"Missing required parameter: '{secret_field}'.", reason="MISSING_PARAMETER"
         )
-    return token_service_pb2.CreateTokenRequest(provider=body.provider, secret=secret, **_given(body))
+    return token_service_pb2.CreateTokenRequest(
+        provider=body.provider, secret=secret, proxy_url=_proxy_url(body) or "", **_given(body)
+    )
 
 
 def update_token_request(token_id: int, body: TokenUpdateBody) -> token_service_pb2.UpdateTokenRequest:
-    """Changes what the body names; nulls and an empty secret change nothing.
+    """Changes what the body names; nulls and an empty secret change nothing, an empty ``proxy_url`` takes it away.
 
     Raises InvalidArgument when nothing is named.
     """
     fields = _given(body)
     secret = next((text for name in SECRET_FIELDS.values() if (text := _secret(body, name))), "")
-    paths = [*fields, *(["secret"] if secret else [])]
+    proxy_url = _proxy_url(body)
+    paths = [*fields, *(["secret"] if secret else []), *(["proxy_url"] if proxy_url is not None else [])]
     if not paths:
         raise InvalidArgument("Nothing to change was given.", reason="MISSING_PARAMETER")
     return token_service_pb2.UpdateTokenRequest(
-        token=token_pb2.Token(token_id=token_id, **fields), update_mask=FieldMask(paths=paths), secret=secret
+        token=token_pb2.Token(token_id=token_id, **fields),
+        update_mask=FieldMask(paths=paths),
+        secret=secret,
+        proxy_url=proxy_url or "",
     )
 
 
@@ -62,6 +68,10 @@ def secret_fields_by_client_name(body: TokenFields) -> Mapping[str, str]:
 
 def _given(body: TokenFields) -> dict[str, Any]:
     return {name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None}
+
+
+def _proxy_url(body: TokenFields) -> str | None:
+    return None if body.proxy_url is None else body.proxy_url.get_secret_value().strip()
 
 
 def _secret(body: TokenFields, name: str) -> str:

@@ -31,6 +31,7 @@ class TokenFields(_AdminRequest):
     project_id: str | None = None
     project_name: str | None = None
     remark: str | None = None
+    proxy_url: SecretStr | None = None
     image_enabled: bool | None = None
     video_enabled: bool | None = None
     image_concurrency: _Concurrency | None = None
@@ -58,6 +59,29 @@ class TokenDisableBody(_AdminRequest):
     """Body of ``POST /admin/tokens/{id}/disable``; may be left out."""
 
     reason: str = ""
+
+
+class ProxyCreateBody(_AdminRequest):
+    """Body of ``POST /admin/proxies``."""
+
+    url: SecretStr
+    name: str | None = None
+    remark: str | None = None
+
+
+class ProxyUpdateBody(_AdminRequest):
+    """Body of ``PUT /admin/proxies/{id}``; what is left out stays."""
+
+    url: SecretStr | None = None
+    name: str | None = None
+    remark: str | None = None
+    enabled: bool | None = None
+
+
+class ProxyImportBody(_AdminRequest):
+    """Body of ``POST /admin/proxies/import``."""
+
+    urls: list[SecretStr]
 
 
 class KeyFields(_AdminRequest):

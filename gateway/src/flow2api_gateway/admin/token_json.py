@@ -56,6 +56,8 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "current_project_name": token.project_name or None,
         "project_id": token.project_id or None,
         "project_name": token.project_name or None,
+        "proxy_url": token.own_proxy or None,
+        "proxy_id": token.proxy_id or None,
         "image_enabled": token.image_enabled,
         "video_enabled": token.video_enabled,
         "image_concurrency": token.image_concurrency,

@@ -95,6 +95,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "WEBHOOK_ENDPOINT_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "webhook_endpoint_not_found"),
     "WEBHOOK_DELIVERY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "webhook_delivery_not_found"),
     "TOKEN_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "token_not_found"),
+    "PROXY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "proxy_not_found"),
     "API_KEY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "api_key_not_found"),
     "VIDEO_EXPIRED": ErrorRule(404, INVALID_REQUEST, "video_expired"),
     "VIDEO_NOT_READY": ErrorRule(400, INVALID_REQUEST, "video_not_ready", retry=False),
@@ -105,6 +106,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "FAILED_PRECONDITION": ErrorRule(400, INVALID_REQUEST, "failed_precondition", retry=False),
     "ALREADY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "TOKEN_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
+    "PROXY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "API_KEY_EXISTS": ErrorRule(409, INVALID_REQUEST, "already_exists", retry=False),
     "API_KEY_REVOKED": ErrorRule(400, INVALID_REQUEST, "api_key_revoked", retry=False),
     "SECRET_REFUSED": ErrorRule(400, INVALID_REQUEST, "secret_refused"),
@@ -136,6 +138,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "PROVIDER_UNKNOWN": _INTERNAL,
     "INTERNAL": _INTERNAL,
     "DEPENDENCY_UNAVAILABLE": _AWAY,
+    "NO_PROXY": ErrorRule(503, UNAVAILABLE, "no_proxy_available"),
     "SHUTTING_DOWN": _AWAY,
 }
 

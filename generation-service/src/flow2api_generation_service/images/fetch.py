@@ -10,7 +10,13 @@ from flow2api_upstream.port import Account, FailureClass, ImageResult, Provider,
 
 _PAUSES_SECONDS = (0.5, 2.0)
 _WORTH_REPEATING = frozenset(
-    {FailureClass.NETWORK, FailureClass.UPSTREAM, FailureClass.MEDIA_GONE, FailureClass.THROTTLED}
+    {
+        FailureClass.NETWORK,
+        FailureClass.PROXY,
+        FailureClass.UPSTREAM,
+        FailureClass.MEDIA_GONE,
+        FailureClass.THROTTLED,
+    }
 )
 
 

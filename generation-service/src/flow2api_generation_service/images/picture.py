@@ -160,9 +160,11 @@ class PictureMaker:
                 self._count(failure, provider, token)
                 rule = retry_rule(failure)
                 seen[failure.failure_class] += 1
-                # A bearer was refreshed already where it was refused; the last try belongs to another account.
+                # A bearer was refreshed already where it was refused, a proxy changed; the last try belongs to another
+                # account.
                 if (
                     rule.refresh_first
+                    or rule.other_proxy
                     or failure.timed_out
                     or seen[failure.failure_class] > rule.same_token_attempts
                     or not self._has_tries_left(job, keep=1 if rule.other_token else 0)

@@ -52,8 +52,9 @@ class HandIn:
                 call = replace(call_for(account), images=tuple(uploaded))
                 return await self._submissions.submit(ticket, provider, account, call)
             except UpstreamFailure as failure:
+                failure.proxy_id = account.proxy_id
                 rule = retry_rule(failure)
-                if attempt > rule.same_token_attempts:
+                if attempt > rule.same_token_attempts or (rule.other_proxy and not account.proxy_id):
                     raise
                 log.info(
                     "video_submission_repeated",
@@ -63,15 +64,21 @@ class HandIn:
                     attempt=attempt,
                 )
                 if rule.refresh_first:
-                    account = await self._refreshed(account, failure)
+                    account = await self._other_credential(
+                        account, failure, rejected_version=account.credential_version
+                    )
+                elif rule.other_proxy:
+                    account = await self._other_credential(account, failure, failed_proxy_id=account.proxy_id)
                 elif rule.upload_again:
                     uploaded = None
                 else:
                     await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
-    async def _refreshed(self, refused: Account, failure: UpstreamFailure) -> Account:
+    async def _other_credential(
+        self, used: Account, failure: UpstreamFailure, *, rejected_version: int = 0, failed_proxy_id: int = 0
+    ) -> Account:
         try:
-            return await self._leases.credential(refused.token_id, refused.credential_version)
+            return await self._leases.credential(used.token_id, rejected_version, failed_proxy_id)
         except Flow2APIError as error:
-            log.info("credential_not_refreshed", token_id=refused.token_id, reason=error.reason)
+            log.info("credential_not_renewed", token_id=used.token_id, reason=error.reason)
             raise failure from error

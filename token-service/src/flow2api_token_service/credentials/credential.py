@@ -19,7 +19,8 @@ class Credential:
     """A token's secrets, opened, with what belongs to them. Never logged; the secrets are left out of its repr.
 
     ``version`` counts the refreshes, ``revision`` all changes of the token. ``refresh_time`` is when the background
-    renews the bearer; with a failed attempt it moves into the future.
+    renews the bearer; with a failed attempt it moves into the future. ``own_proxy_url`` and ``kept_proxy_id`` belong to
+    the token; which proxy is used is filled in by `ProxyRouter`: ``proxy_url``, and ``proxy_id`` if it is a shared one.
     """
 
     token_id: int
@@ -33,8 +34,11 @@ class Credential:
     tier: AccountTier
     project_id: str
     location: str
-    proxy_url: str = field(repr=False)
+    own_proxy_url: str = field(repr=False)
+    kept_proxy_id: int
     session_token: str = field(repr=False)
+    proxy_id: int = 0
+    proxy_url: str = field(default="", repr=False)
 
     def account(self) -> Account:
         """The same, as providers want it."""
@@ -46,6 +50,7 @@ class Credential:
             location=self.location,
             tier=self.tier,
             proxy_url=self.proxy_url,
+            proxy_id=self.proxy_id,
         )
 
     def is_valid(self, now: datetime) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_credits_seen, after_outcome, disabled
+from flow2api_token_service.proxies.router import NoProxy, ProxyRouter
 from flow2api_token_service.secrets.vault import BEARER, SECRET, Vault, masked
 from flow2api_token_service.tokens.models import TokenRow
-from flow2api_upstream.port import AccessGrant, Account, AccountState, FailureClass, Provider, UpstreamFailure
+from flow2api_upstream.port import AccessGrant, AccountState, FailureClass, Provider, UpstreamFailure
 
 SESSION_EXPIRED = "st_expired"
 SECRET_REFUSED = "secret_refused"  # noqa: S105 - a reason
@@ -29,12 +31,14 @@ class Look:
     failure: UpstreamFailure | None = None
 
 
-async def look_at(provider: Provider, account: Account) -> Look:
-    """Prove the bearer with a call that costs nothing. Never raises what the upstream does."""
+async def look_at(provider: Provider, credential: Credential, router: ProxyRouter) -> Look:
+    """Prove the bearer with a call that costs nothing. Never raises what the upstream or a proxy does."""
     try:
-        return Look(seen=await provider.probe(account))
+        return Look(seen=await router.with_proxy(credential, lambda routed: provider.probe(routed.account())))
     except UpstreamFailure as failure:
         return Look(failure=failure)
+    except NoProxy as error:
+        return Look(failure=UpstreamFailure(FailureClass.PROXY, error.message, reason="no_proxy"))
 
 
 def dead_reason(provider: Provider) -> str:
@@ -98,8 +102,3 @@ def refresh_time(expire_time: datetime | None, *, margin: timedelta, now: dateti
         return None
     lead = min(margin, (expire_time - now) / 4)
     return expire_time - lead * (1 - random.random() * _SPREAD)  # noqa: S311 - it spreads load, it hides nothing
-
-
-def with_bearer(account: Account, bearer: str) -> Account:
-    """The account with a fresh bearer."""
-    return replace(account, bearer=bearer)

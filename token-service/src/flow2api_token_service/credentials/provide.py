@@ -11,6 +11,7 @@ from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.proxies.router import ProxyRouter
 
 log = get_logger(__name__)
 
@@ -19,24 +20,27 @@ _PATIENCE = timedelta(seconds=20)
 
 
 class CredentialProvider:
-    """Credentials for leases and for GetCredential. Raises what `Refresher.refresh` raises."""
+    """Credentials for leases and for GetCredential. Raises what `Refresher.refresh` raises, and NoProxy."""
 
-    def __init__(self, *, store: CredentialStore, refresher: Refresher, clock: Clock) -> None:
+    def __init__(self, *, store: CredentialStore, refresher: Refresher, router: ProxyRouter, clock: Clock) -> None:
         self._store = store
+        self._router = router
         self._refresher = refresher
         self._clock = clock
 
     async def for_lease(self, token_id: int, *, revision: int) -> Credential:
         """The credential of a token that was just chosen; no query in the normal case."""
-        return await self._fresh(await self._store.at_revision(token_id, revision))
+        credential = await self._router.routed(await self._store.at_revision(token_id, revision), is_new_lease=True)
+        return await self._fresh(credential)
 
     async def current(self, token_id: int) -> Credential:
         """The credential as it is now."""
-        return await self._fresh(await self._store.read(token_id))
+        return await self._fresh(await self._router.routed(await self._store.read(token_id)))
 
     async def after_rejection(self, token_id: int, *, rejected_version: int) -> Credential:
         """A credential that is newer than the one whose bearer the upstream has just refused."""
-        return await self._refresher.refresh(token_id, newer_than=rejected_version)
+        credential = await self._refresher.refresh(token_id, newer_than=rejected_version)
+        return await self._router.routed(credential)
 
     async def _fresh(self, credential: Credential) -> Credential:
         now = self._clock()
@@ -48,7 +52,7 @@ class CredentialProvider:
             return credential
         if credential.rests_until(now) is not None:
             # What is remembered here may be old: somebody else may have had more luck since.
-            credential = await self._store.read(credential.token_id)
+            credential = await self._router.routed(await self._store.read(credential.token_id))
             rests_until = credential.rests_until(now)
             if rests_until is not None:
                 message = "The access token could not be renewed lately."
@@ -65,6 +69,7 @@ class CredentialProvider:
     async def _refresh(self, credential: Credential) -> Credential:
         try:
             async with asyncio.timeout(_PATIENCE.total_seconds()):
-                return await self._refresher.refresh(credential.token_id, newer_than=credential.version)
+                fresh = await self._refresher.refresh(credential.token_id, newer_than=credential.version)
         except TimeoutError as exc:
             raise UpstreamUnavailable("The access token could not be renewed in time.") from exc
+        return await self._router.routed(fresh)

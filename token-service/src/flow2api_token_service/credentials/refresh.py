@@ -18,7 +18,6 @@ from flow2api_token_service.credentials.proof import (
     look_at,
     store_grant,
     store_look,
-    with_bearer,
 )
 from flow2api_token_service.credentials.refresh_pauses import FIRST_PAUSE, RefreshPauses, next_attempt
 from flow2api_token_service.credentials.rotation import RotatedSecrets
@@ -27,6 +26,7 @@ from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import Outcome, after_outcome, disabled
 from flow2api_token_service.leases.redis_lock import RedisLocks
+from flow2api_token_service.proxies.router import ProxyRouter
 from flow2api_token_service.secrets.vault import Vault
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
@@ -58,6 +58,7 @@ class Refresher:
         store: CredentialStore,
         changes: TokenChanges,
         registry: ProviderRegistry,
+        router: ProxyRouter,
         vault: Vault,
         locks: RedisLocks,
         rotated: RotatedSecrets,
@@ -68,6 +69,7 @@ class Refresher:
         self._store = store
         self._changes = changes
         self._registry = registry
+        self._router = router
         self._vault = vault
         self._locks = locks
         self._rotated = rotated
@@ -134,14 +136,14 @@ class Refresher:
             return old
         provider = self._registry.get(old.provider)
         if not provider.capabilities.refreshes:
-            look = await look_at(provider, old.account())
+            look = await look_at(provider, old, self._router)
             return await self._keep(old, provider, None, look)
         try:
             grant = await self._buy(provider, old)
         except UpstreamFailure as failure:
             return await self._refused(old, failure)
         # Some sessions still answer bearers that no longer work (docs/upstream/flow.md, section 2): prove it.
-        look = await look_at(provider, with_bearer(old.account(), grant.bearer))
+        look = await look_at(provider, replace(old, bearer=grant.bearer), self._router)
         return await self._keep(old, provider, grant, look)
 
     async def _buy(self, provider: Provider, old: Credential) -> AccessGrant:
@@ -149,7 +151,7 @@ class Refresher:
         rotated = await self._rotated.find(old)
         if rotated is not None:
             try:
-                grant = await provider.refresh(rotated, proxy_url=old.proxy_url)
+                grant = await self._exchange(provider, old, rotated)
             except UpstreamFailure as failure:
                 if failure.failure_class is not FailureClass.AUTH:
                     raise
@@ -157,8 +159,11 @@ class Refresher:
                 await self._rotated.forget(old.token_id)
             else:
                 return await self._kept(old, grant, grant.rotated_secret or rotated)
-        grant = await provider.refresh(old.secret, proxy_url=old.proxy_url)
+        grant = await self._exchange(provider, old, old.secret)
         return await self._kept(old, grant, grant.rotated_secret)
+
+    async def _exchange(self, provider: Provider, old: Credential, secret: Secret) -> AccessGrant:
+        return await self._router.with_proxy(old, lambda over: provider.refresh(secret, proxy_url=over.proxy_url))
 
     async def _kept(self, old: Credential, grant: AccessGrant, rotated: Secret | None) -> AccessGrant:
         if rotated is None:

@@ -71,7 +71,8 @@ class CredentialStore:
             tier=AccountTier(row.tier),
             project_id=row.project_id,
             location=row.location,
-            proxy_url=self._vault.open(row.sealed_proxy_url, purpose=PROXY) if row.sealed_proxy_url else "",
+            own_proxy_url=self._vault.open(row.sealed_proxy_url, purpose=PROXY) if row.sealed_proxy_url else "",
+            kept_proxy_id=row.proxy_id or 0,
             # Projects belong to the session: only who has projects makes calls with the long-lived secret itself.
             session_token=secret if capabilities.has_projects else "",
         )

@@ -18,6 +18,7 @@ from flow2api_token_service.health.events import PAUSE_OVER, TIME, Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import StateReason, TokenState, after_probe, settled
 from flow2api_token_service.leases.redis_lock import RedisLocks
+from flow2api_token_service.proxies.router import NoProxy, ProxyRouter
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
@@ -43,6 +44,7 @@ class CredentialUpkeep:
         database: Database,
         store: CredentialStore,
         refresher: Refresher,
+        router: ProxyRouter,
         changes: TokenChanges,
         registry: ProviderRegistry,
         locks: RedisLocks,
@@ -52,6 +54,7 @@ class CredentialUpkeep:
         self._database = database
         self._store = store
         self._refresher = refresher
+        self._router = router
         self._changes = changes
         self._registry = registry
         self._locks = locks
@@ -107,13 +110,21 @@ class CredentialUpkeep:
             return
         credential = self._store.open(row)
         provider = self._registry.get(row.provider)
-        look = await look_at(provider, credential.account())
+        look = await look_at(provider, credential, self._router)
         if (
             look.failure is not None
             and look.failure.failure_class is FailureClass.AUTH
             and provider.capabilities.refreshes
         ):
             await self._look_by_refresh(row)
+            return
+        if (
+            look.failure is not None
+            and look.failure.failure_class is FailureClass.PROXY
+            and not credential.own_proxy_url
+        ):
+            # The proxies have failed and nothing was seen of the token: the next round looks again.
+            log.info("token_not_looked_at", token_id=token_id, upstream_reason=look.failure.reason)
             return
 
         def change(row: TokenRow, now: datetime) -> None:
@@ -127,6 +138,8 @@ class CredentialUpkeep:
     async def _look_by_refresh(self, row: TokenRow) -> None:
         try:
             await self._refresher.refresh(row.id, newer_than=row.credential_version)
+        except NoProxy:
+            raise
         except UpstreamUnavailable:
             cause = Cause(actor=_ACTOR, cause="unavailable")
             await self._changes.change(row.id, lambda row, now: _store_probe(row, passed=False, now=now), cause=cause)

@@ -60,6 +60,7 @@ class Outcome(StrEnum):
     CONTENT_REJECTED = "content_rejected"
     BAD_INPUT = "bad_input"
     MODEL_GONE = "model_gone"
+    PROXY_FAILED = "proxy_failed"
 
 
 class StateReason(StrEnum):
@@ -77,7 +78,14 @@ class StateReason(StrEnum):
 
 
 FAULTLESS = frozenset(
-    {Outcome.OK, Outcome.UNUSED, Outcome.CONTENT_REJECTED, Outcome.BAD_INPUT, Outcome.MODEL_GONE},
+    {
+        Outcome.OK,
+        Outcome.UNUSED,
+        Outcome.CONTENT_REJECTED,
+        Outcome.BAD_INPUT,
+        Outcome.MODEL_GONE,
+        Outcome.PROXY_FAILED,
+    },
 )
 """Outcomes that are no failure of the token or its upstream."""
 
@@ -162,7 +170,7 @@ def after_outcome(
             return _after_error(health, TokenState.PARKED, StateReason.FORBIDDEN, now)
         case Outcome.UPSTREAM_ERROR | Outcome.NETWORK_ERROR:
             return _after_error(health, TokenState.SUSPECT, StateReason.ERRORS, now)
-        case Outcome.UNUSED | Outcome.CONTENT_REJECTED | Outcome.BAD_INPUT | Outcome.MODEL_GONE:
+        case Outcome.UNUSED | Outcome.CONTENT_REJECTED | Outcome.BAD_INPUT | Outcome.MODEL_GONE | Outcome.PROXY_FAILED:
             return health
 
 

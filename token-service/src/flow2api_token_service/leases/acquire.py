@@ -14,9 +14,12 @@ from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import SessionDead
 from flow2api_token_service.leases.queue import LeaseQueue
 from flow2api_token_service.leases.records import LeaseRequest, Refusal, RefusalReason, TakenLease
+from flow2api_token_service.proxies.router import NoProxy
 from flow2api_token_service.tokens.changes import TokenChanges
 
 log = get_logger(__name__)
+
+_MOST_WITHOUT_PROXY = 8
 
 
 # So long tokens whose access cannot be renewed are passed over, where the caller did not want to wait as long itself.
@@ -48,7 +51,7 @@ class LeaseAcquirer:
     async def acquire(self, request: LeaseRequest, *, wait: timedelta) -> Acquired:
         """Choose, take, and give the credential; a token whose credential cannot be had is passed over.
 
-        Raises CapacityError when nothing came free in time, NoEligibleToken, DependencyUnavailable, and
+        Raises CapacityError when nothing came free in time, NoEligibleToken, DependencyUnavailable, NoProxy, and
         UpstreamUnavailable when the only tokens that were free could not renew their access. Leaves no lease behind
         when cancelled.
         """
@@ -56,6 +59,7 @@ class LeaseAcquirer:
         deadline = loop.time() + wait.total_seconds()
         give_up = max(deadline, loop.time() + _SEARCH.total_seconds())
         trouble: UpstreamError | None = None
+        passed_over = 0
         while True:
             if trouble is not None and loop.time() > give_up:
                 raise trouble
@@ -67,6 +71,14 @@ class LeaseAcquirer:
             try:
                 credential = await self._credentials.for_lease(token_id, revision=answer.revision)
                 return Acquired(answer, credential)
+            except NoProxy as error:
+                # Only a token with a proxy of its own could still serve; it is not waited for.
+                trouble = error
+                deadline = loop.time()
+                passed_over += 1
+                if passed_over == _MOST_WITHOUT_PROXY:
+                    self._queue.give_back(attempt)
+                    raise
             except UpstreamError as error:
                 trouble = error
             except SessionDead:

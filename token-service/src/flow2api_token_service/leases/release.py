@@ -13,25 +13,30 @@ from flow2api_token_service.health.states import FAULTLESS, Outcome
 from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.records import LeaseRecord, Verdict
+from flow2api_token_service.proxies.reports import ProxyReports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeReport:
-    """How a generation ended."""
+    """How a generation ended. ``proxy_id`` is the shared proxy of the failed call, 0 for none."""
 
     outcome: Outcome
     retry_after: timedelta | None = None
     remaining_credits: int | None = None
     upstream_reason: str = ""
     output_count: int = 0
+    proxy_id: int = 0
 
 
 class LeaseReleaser:
     """The use case behind ReleaseLease. A success costs one round trip to Redis and no SQL."""
 
-    def __init__(self, *, index: PoolIndex, effects: HealthEffects, tasks: OwnedTasks) -> None:
+    def __init__(
+        self, *, index: PoolIndex, effects: HealthEffects, proxy_reports: ProxyReports, tasks: OwnedTasks
+    ) -> None:
         self._index = index
         self._effects = effects
+        self._proxy_reports = proxy_reports
         self._tasks = tasks
 
     async def release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
@@ -44,6 +49,10 @@ class LeaseReleaser:
 
     async def _release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
         nonce = new_id()
+        if report.proxy_id and report.outcome is Outcome.PROXY_FAILED:
+            await self._proxy_reports.failed(report.proxy_id, reason=report.upstream_reason)
+        elif report.proxy_id and report.outcome is Outcome.NETWORK_ERROR:
+            await self._proxy_reports.doubted(report.proxy_id)
         if report.outcome not in FAULTLESS:
             # The token is set aside before its room is free, so that nobody is given it in between.
             await self._apply_once(lease, report, nonce)

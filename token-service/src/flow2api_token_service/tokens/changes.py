@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
@@ -50,14 +52,18 @@ class TokenChanges:
         *,
         cause: Cause,
         credits_are_fresh: bool = False,
+        first: Callable[[AsyncSession], Awaitable[None]] | None = None,
     ) -> TokenRow:
         """Change one token under a lock, and write down what that does to its health.
 
         Raises NotFound, and Conflict when a new secret is in the pool.
 
-        ``change`` is given the row and the time; when it answers False, nothing is written.
+        ``change`` is given the row and the time; when it answers False, nothing is written. ``first`` looks around in
+        the same transaction before the token is locked.
         """
         async with self._database.transaction() as session:
+            if first is not None:
+                await first(session)
             repository = TokenRepository(session)
             row = await repository.get(token_id, lock=True)
             now = self._clock()

@@ -12,7 +12,9 @@ from flow2api_token_service.credentials.proof import store_grant, store_secret
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import store_health
 from flow2api_token_service.health.states import Health, TokenState
-from flow2api_token_service.secrets.vault import Vault
+from flow2api_token_service.proxies.address import ProxyAddress
+from flow2api_token_service.proxies.router import ProxyRouter, Route
+from flow2api_token_service.secrets.vault import PROXY, Vault
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow, TokenStatsRow
@@ -47,6 +49,7 @@ class NewToken:
     video_enabled: bool = True
     image_concurrency: int | None = None
     video_concurrency: int | None = None
+    proxy: ProxyAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +64,23 @@ class Proof:
 class TokenProver:
     """Proves secrets upstream."""
 
-    async def prove(self, provider: Provider, secret: Secret, *, project: Project) -> Proof:
+    async def prove(self, provider: Provider, secret: Secret, *, project: Project, proxy_url: str) -> Proof:
         """Exchange the secret, read tier and credits, and make a project where one is needed and none is given.
 
-        Raises InvalidArgument when the upstream refuses the secret, else what the failure means.
+        Raises UpstreamFailure; see `secret_refused`.
         """
-        try:
-            grant = await provider.refresh(secret)
-            current = grant.rotated_secret or secret
-            account = Account(
-                token_id=_NO_TOKEN_YET,
-                bearer=grant.bearer,
-                session_token=current.value if provider.capabilities.has_projects else "",
-                project_id=project.project_id,
-            )
-            state = await provider.probe(account)
-            if provider.capabilities.has_projects and not project.project_id:
-                project = await provider.create_project(account, project.title)
-        except UpstreamFailure as failure:
-            raise _refused(failure) from failure
+        grant = await provider.refresh(secret, proxy_url=proxy_url)
+        current = grant.rotated_secret or secret
+        account = Account(
+            token_id=_NO_TOKEN_YET,
+            bearer=grant.bearer,
+            session_token=current.value if provider.capabilities.has_projects else "",
+            project_id=project.project_id,
+            proxy_url=proxy_url,
+        )
+        state = await provider.probe(account)
+        if provider.capabilities.has_projects and not project.project_id:
+            project = await provider.create_project(account, project.title)
         return Proof(grant, state, project)
 
 
@@ -93,6 +94,7 @@ class TokenCreator:
         changes: TokenChanges,
         registry: ProviderRegistry,
         prover: TokenProver,
+        router: ProxyRouter,
         vault: Vault,
         settings: PoolSettings,
         clock: Clock,
@@ -101,6 +103,7 @@ class TokenCreator:
         self._changes = changes
         self._registry = registry
         self._prover = prover
+        self._router = router
         self._vault = vault
         self._settings = settings
         self._clock = clock
@@ -113,9 +116,19 @@ class TokenCreator:
         await self._refuse_known(new)
         now = self._clock()
         title = new.project_name or f"Flow2API {now:%Y-%m-%d %H:%M}"
-        proof = await self._prover.prove(provider, new.secret, project=Project(new.project_id, title))
-        row = self._row(new, provider, proof, self._clock())
-        return await self._changes.add(row, cause=Cause(actor=actor, cause="create"))
+
+        async def add(route: Route) -> TokenRow:
+            proof = await self._prover.prove(
+                provider, new.secret, project=Project(new.project_id, title), proxy_url=route.proxy_url
+            )
+            row = self._row(new, provider, proof, self._clock())
+            row.proxy_id = self._router.kept(route)
+            return await self._changes.add(row, cause=Cause(actor=actor, cause="create"))
+
+        try:
+            return await self._router.with_new_proxy(new.proxy.url if new.proxy else "", add)
+        except UpstreamFailure as failure:
+            raise secret_refused(failure) from failure
 
     async def _refuse_known(self, new: NewToken) -> None:
         """Say no before the upstream is asked; the unique constraint says it again in a race."""
@@ -151,6 +164,7 @@ class TokenCreator:
             rests=[],
         )
         store_secret(row, new.secret.value, vault=self._vault)
+        store_own_proxy(row, new.proxy, vault=self._vault)
         store_proof(row, proof, provider=provider, vault=self._vault, settings=self._settings, now=now)
         store_health(row, Health(since=now, state=TokenState.ACTIVE))
         return row
@@ -171,7 +185,16 @@ def store_proof(
     row.credits_read_at = now
 
 
-def _refused(failure: UpstreamFailure) -> Flow2APIError:
+def store_own_proxy(row: TokenRow, proxy: ProxyAddress | None, *, vault: Vault) -> None:
+    """Write the proxy of a token alone; with one it keeps to no other."""
+    row.sealed_proxy_url = None if proxy is None else vault.seal(proxy.url, purpose=PROXY)
+    row.masked_proxy = "" if proxy is None else proxy.shown
+    if proxy is not None:
+        row.proxy_id = None
+
+
+def secret_refused(failure: UpstreamFailure) -> Flow2APIError:
+    """What the failure to prove a secret means: InvalidArgument when the upstream refuses it."""
     if failure.failure_class is FailureClass.AUTH:
         reason = failure.reason or "refused"
         return InvalidArgument.of(

@@ -16,13 +16,17 @@ def _token_key() -> ForeignKey:
 
 
 class TokenRow(Base):
-    """One pooled upstream account. Secrets are sealed by the vault."""
+    """One pooled upstream account. Secrets are sealed by the vault.
+
+    ``proxy_id`` is the proxy that it keeps to; no foreign key, as what it names may be gone: it gets another one then.
+    """
 
     __tablename__ = "tokens"
     __table_args__ = (
         UniqueConstraint("provider", "secret_fingerprint"),
         Index(None, "provider", "rotated_fingerprint"),
         Index(None, "refresh_time"),
+        Index(None, "proxy_id"),
         Index(None, "updated_at"),
         Index(None, "state", "state_until"),
         {"sqlite_autoincrement": True},
@@ -39,6 +43,8 @@ class TokenRow(Base):
     refresh_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
     credential_version: Mapped[int] = mapped_column(BigInteger, default=0)
     sealed_proxy_url: Mapped[str | None] = mapped_column("proxy_url", Text)
+    masked_proxy: Mapped[str] = mapped_column(String(300), default="")
+    proxy_id: Mapped[int | None] = mapped_column(BigInteger)
     location: Mapped[str] = mapped_column(String(64), default="")
     email: Mapped[str] = mapped_column(String(320), default="")
     name: Mapped[str] = mapped_column(String(320), default="")

@@ -12,6 +12,7 @@ from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
 from flow2api_token_service.health.states import Outcome, TokenState
 from flow2api_token_service.leases.records import Candidate, LeaseKind, LeaseRecord, LeaseRequest
 from flow2api_token_service.leases.release import OutcomeReport
+from flow2api_token_service.proxies.address import ProxyAddress, proxy_address
 from flow2api_token_service.tokens.create import NewToken
 from flow2api_token_service.tokens.token_to_proto import KIND_TO_PROTO, STATE_TO_PROTO
 from flow2api_token_service.tokens.update import WRITABLE_FIELDS, TokenUpdate
@@ -29,6 +30,7 @@ _MAX_TEXT_LENGTHS = {"remark": 2000, "project_id": 200, "project_name": 200}
 _KINDS = {number: kind for kind, number in KIND_TO_PROTO.items()}
 _STATES = {number: state for state, number in STATE_TO_PROTO.items()}
 _SECRET_FIELD = "secret"  # noqa: S105 - a field name
+_PROXY_FIELD = "proxy_url"
 
 
 def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
@@ -49,6 +51,7 @@ def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
         video_concurrency=_limit("video_concurrency", request.video_concurrency)
         if request.HasField("video_concurrency")
         else None,
+        proxy=_own_proxy(request.proxy_url),
     )
 
 
@@ -57,18 +60,23 @@ def token_update(request: token_service_pb2.UpdateTokenRequest) -> TokenUpdate:
     paths = set(request.update_mask.paths)
     if not paths:
         raise InvalidArgument.of("update_mask", "The update mask names no field.")
-    unknown = sorted(paths - WRITABLE_FIELDS - {_SECRET_FIELD})
+    unknown = sorted(paths - WRITABLE_FIELDS - {_SECRET_FIELD, _PROXY_FIELD})
     if unknown:
         raise InvalidArgument.of("update_mask", f"These fields cannot be changed: {', '.join(unknown)[:200]}.")
     values: dict[str, str | int | bool] = {}
-    for path in paths - {_SECRET_FIELD}:
+    for path in paths - {_SECRET_FIELD, _PROXY_FIELD}:
         value = getattr(request.token, path)
         if path in _MAX_TEXT_LENGTHS:
             _check_text(path, value)
         if path.endswith("_concurrency"):
             _limit(path, value)
         values[path] = value
-    return TokenUpdate(values=values, secret=_secret(request.secret) if _SECRET_FIELD in paths else None)
+    return TokenUpdate(
+        values=values,
+        secret=_secret(request.secret) if _SECRET_FIELD in paths else None,
+        changes_proxy=_PROXY_FIELD in paths,
+        proxy=_own_proxy(request.proxy_url) if _PROXY_FIELD in paths else None,
+    )
 
 
 def page_bounds(page_size: int, page_token: str) -> tuple[int, int]:
@@ -151,8 +159,12 @@ def outcome_report(message: token_pb2.LeaseOutcome) -> OutcomeReport:
         outcome = Outcome(name.removeprefix("OUTCOME_").lower())
     except ValueError:
         raise InvalidArgument.of("outcome.outcome", "An outcome is required.") from None
+    if outcome is Outcome.PROXY_FAILED and message.proxy_id <= 0:
+        # The token's own proxy belongs to the token.
+        outcome = Outcome.NETWORK_ERROR
     return OutcomeReport(
         outcome=outcome,
+        proxy_id=max(0, message.proxy_id),
         retry_after=message.retry_delay.ToTimedelta() if message.HasField("retry_delay") else None,
         remaining_credits=max(0, message.remaining_credits) if message.HasField("remaining_credits") else None,
         upstream_reason=message.upstream_reason,
@@ -177,6 +189,10 @@ def _kind(field: str, number: int) -> LeaseKind:
     if kind is None:
         raise InvalidArgument.of(field, "The kind must be image or video.")
     return kind
+
+
+def _own_proxy(text: str) -> ProxyAddress | None:
+    return proxy_address(text, field=_PROXY_FIELD) if text.strip() else None
 
 
 def _secret(text: str) -> Secret:

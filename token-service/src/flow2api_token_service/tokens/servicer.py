@@ -21,6 +21,7 @@ from flow2api_token_service.health.history import TokenHistory
 from flow2api_token_service.leases.acquire import LeaseAcquirer
 from flow2api_token_service.leases.release import LeaseReleaser
 from flow2api_token_service.leases.renew import LeaseRenewer
+from flow2api_token_service.proxies.reports import ProxyReports
 from flow2api_token_service.tokens import proto_to_token as read_proto
 from flow2api_token_service.tokens.create import TokenCreator
 from flow2api_token_service.tokens.export import TokenExporter
@@ -59,6 +60,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         acquirer: LeaseAcquirer,
         renewer: LeaseRenewer,
         releaser: LeaseReleaser,
+        proxy_reports: ProxyReports,
     ) -> None:
         self._creator = creator
         self._editor = editor
@@ -73,6 +75,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._acquirer = acquirer
         self._renewer = renewer
         self._releaser = releaser
+        self._proxy_reports = proxy_reports
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """Add a token that the upstream accepts."""
@@ -208,6 +211,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def GetCredential(self, request: pb.GetCredentialRequest, context: Context) -> pb.GetCredentialResponse:
         """Give the credential of a token, renewed if the upstream has refused the one before."""
         del context
+        if request.failed_proxy_id > 0:
+            await self._proxy_reports.failed(request.failed_proxy_id, reason="call_failed")
         if request.rejected_version > 0:
             credential = await self._credentials.after_rejection(
                 request.token_id, rejected_version=request.rejected_version

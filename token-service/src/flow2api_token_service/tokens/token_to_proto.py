@@ -58,6 +58,8 @@ def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> t
         last_use_time=timestamp(counters.last_used_at),
         image_leases=live.image_leases,
         video_leases=live.video_leases,
+        own_proxy=row.masked_proxy,
+        proxy_id=row.proxy_id or 0,
     )
     if counters.credits is not None:
         message.credits = counters.credits
@@ -95,6 +97,7 @@ def credential_to_proto(credential: Credential) -> token_pb2.Credential:
         location=credential.location,
         tier=token_pb2.Tier.ValueType(credential.tier),
         proxy_url=credential.proxy_url,
+        proxy_id=credential.proxy_id,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flow2api_common.database import Database
@@ -12,22 +12,26 @@ from flow2api_token_service.credentials.store import CredentialStore
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import StateReason, disabled, enabled
+from flow2api_token_service.proxies.address import ProxyAddress
+from flow2api_token_service.proxies.router import ProxyRouter
 from flow2api_token_service.secrets.vault import Vault
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
-from flow2api_token_service.tokens.create import Proof, TokenProver, store_proof
+from flow2api_token_service.tokens.create import Proof, TokenProver, secret_refused, store_own_proxy, store_proof
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.repository import TokenRepository
-from flow2api_upstream.port import Project, Secret
+from flow2api_upstream.port import Project, Secret, UpstreamFailure
 from flow2api_upstream.registry import ProviderRegistry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUpdate:
-    """New values by field name (`WRITABLE_FIELDS`), and a new secret if there is one."""
+    """New values by name (`WRITABLE_FIELDS`), a new secret if there is one, and a new proxy of its own or none."""
 
     values: dict[str, str | int | bool]
     secret: Secret | None = field(default=None, repr=False)
+    changes_proxy: bool = False
+    proxy: ProxyAddress | None = None
 
 
 WRITABLE_FIELDS = frozenset(
@@ -54,6 +58,7 @@ class TokenEditor:
         store: CredentialStore,
         registry: ProviderRegistry,
         prover: TokenProver,
+        router: ProxyRouter,
         vault: Vault,
         settings: PoolSettings,
     ) -> None:
@@ -62,6 +67,7 @@ class TokenEditor:
         self._store = store
         self._registry = registry
         self._prover = prover
+        self._router = router
         self._vault = vault
         self._settings = settings
 
@@ -82,6 +88,8 @@ class TokenEditor:
         def change(row: TokenRow, now: datetime) -> None:
             for name, value in update.values.items():
                 setattr(row, name, value)
+            if update.changes_proxy:
+                store_own_proxy(row, update.proxy, vault=self._vault)
             if update.secret is not None and proof is not None:
                 self._store_new_secret(row, update.secret, proof, now)
 
@@ -109,7 +117,17 @@ class TokenEditor:
     async def _prove(self, row: TokenRow, update: TokenUpdate, secret: Secret) -> Proof:
         # A project belongs to the account; only one that the update names may belong to the new secret's account.
         project = Project(str(update.values.get("project_id", "")), row.project_name or "Flow2API")
-        return await self._prover.prove(self._registry.get(row.provider), secret, project=project)
+        provider = self._registry.get(row.provider)
+        credential = self._store.open(row)
+        if update.changes_proxy:
+            credential = replace(credential, own_proxy_url=update.proxy.url if update.proxy else "")
+        try:
+            return await self._router.with_proxy(
+                credential,
+                lambda routed: self._prover.prove(provider, secret, project=project, proxy_url=routed.proxy_url),
+            )
+        except UpstreamFailure as failure:
+            raise secret_refused(failure) from failure
 
     def _store_new_secret(self, row: TokenRow, secret: Secret, proof: Proof, now: datetime) -> None:
         provider = self._registry.get(row.provider)

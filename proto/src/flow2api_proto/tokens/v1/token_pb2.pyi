@@ -145,6 +145,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """The request was wrong: not the token's fault."""
     OUTCOME_MODEL_GONE: _Outcome.ValueType  # 15
     """The upstream does not know the model: the route's fault, not the token's."""
+    OUTCOME_PROXY_FAILED: _Outcome.ValueType  # 16
+    """The proxy did not let the call through: not the token's fault, unless the proxy is the token's own. See `proxy_id`."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """How a generation ended, seen from the token: the rows of the health table in docs/design.md, section 6."""
@@ -181,6 +183,8 @@ OUTCOME_BAD_INPUT: Outcome.ValueType  # 14
 """The request was wrong: not the token's fault."""
 OUTCOME_MODEL_GONE: Outcome.ValueType  # 15
 """The upstream does not know the model: the route's fault, not the token's."""
+OUTCOME_PROXY_FAILED: Outcome.ValueType  # 16
+"""The proxy did not let the call through: not the token's fault, unless the proxy is the token's own. See `proxy_id`."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
@@ -213,6 +217,8 @@ class Token(_message.Message):
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     IMAGE_LEASES_FIELD_NUMBER: _builtins.int
     VIDEO_LEASES_FIELD_NUMBER: _builtins.int
+    OWN_PROXY_FIELD_NUMBER: _builtins.int
+    PROXY_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """Identifier, assigned by the server."""
     provider: _builtins.str
@@ -249,6 +255,10 @@ class Token(_message.Message):
     """Live image leases."""
     video_leases: _builtins.int
     """Live video leases."""
+    own_proxy: _builtins.str
+    """Address of the token's own proxy without user and password; empty when it has none and goes through those of ProxyService."""
+    proxy_id: _builtins.int
+    """The proxy of ProxyService that the token keeps to; 0 for none yet, or when it has one of its own."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it is in this state."""
@@ -300,10 +310,12 @@ class Token(_message.Message):
         last_use_time: _timestamp_pb2.Timestamp | None = ...,
         image_leases: _builtins.int = ...,
         video_leases: _builtins.int = ...,
+        own_proxy: _builtins.str = ...,
+        proxy_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "last_use_time", b"last_use_time", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "masked_secret", b"masked_secret", "name", b"name", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "remark", b"remark", "state", b"state", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "masked_secret", b"masked_secret", "name", b"name", "own_proxy", b"own_proxy", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_id", b"proxy_id", "remark", b"remark", "state", b"state", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__credits: _TypeAlias = _typing.Literal["credits"]  # noqa: Y015
     _WhichOneofArgType__credits: _TypeAlias = _typing.Literal["_credits", b"_credits"]  # noqa: Y015
@@ -397,6 +409,7 @@ class Credential(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     PROXY_URL_FIELD_NUMBER: _builtins.int
+    PROXY_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """The token it belongs to."""
     provider: _builtins.str
@@ -415,6 +428,10 @@ class Credential(_message.Message):
     """Plan of the account."""
     proxy_url: _builtins.str
     """Proxy to use for this token, with its credentials; empty for none."""
+    proxy_id: _builtins.int
+    """Which proxy of ProxyService that is; 0 for the token's own, or none. Send it as `failed_proxy_id` when it did not let a call
+    through.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the bearer ends; unset if it does not end by itself."""
@@ -432,10 +449,11 @@ class Credential(_message.Message):
         location: _builtins.str = ...,
         tier: Global___Tier.ValueType = ...,
         proxy_url: _builtins.str = ...,
+        proxy_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "expire_time", b"expire_time", "location", b"location", "project_id", b"project_id", "provider", b"provider", "proxy_url", b"proxy_url", "session_token", b"session_token", "tier", b"tier", "token_id", b"token_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bearer", b"bearer", "expire_time", b"expire_time", "location", b"location", "project_id", b"project_id", "provider", b"provider", "proxy_id", b"proxy_id", "proxy_url", b"proxy_url", "session_token", b"session_token", "tier", b"tier", "token_id", b"token_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -534,6 +552,7 @@ class LeaseOutcome(_message.Message):
     REMAINING_CREDITS_FIELD_NUMBER: _builtins.int
     UPSTREAM_REASON_FIELD_NUMBER: _builtins.int
     OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    PROXY_ID_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """How it ended. Required."""
     remaining_credits: _builtins.int
@@ -542,6 +561,10 @@ class LeaseOutcome(_message.Message):
     """The upstream's own word for the reason, e.g. `PUBLIC_ERROR_USER_REQUESTS_THROTTLED`; for people, never parsed."""
     output_count: _builtins.int
     """Pictures or clips that were really made; counted in the stats."""
+    proxy_id: _builtins.int
+    """`Credential.proxy_id` of the failed call; 0 for none. With PROXY_FAILED that proxy is set aside, with NETWORK_ERROR it is
+    checked soon; PROXY_FAILED without it counts as NETWORK_ERROR.
+    """
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
         """Pause that the upstream asked for; unset if it named none."""
@@ -554,10 +577,11 @@ class LeaseOutcome(_message.Message):
         remaining_credits: _builtins.int | None = ...,
         upstream_reason: _builtins.str = ...,
         output_count: _builtins.int = ...,
+        proxy_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_credits", b"_remaining_credits", "remaining_credits", b"remaining_credits", "retry_delay", b"retry_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_credits", b"_remaining_credits", "outcome", b"outcome", "output_count", b"output_count", "remaining_credits", b"remaining_credits", "retry_delay", b"retry_delay", "upstream_reason", b"upstream_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_credits", b"_remaining_credits", "outcome", b"outcome", "output_count", b"output_count", "proxy_id", b"proxy_id", "remaining_credits", b"remaining_credits", "retry_delay", b"retry_delay", "upstream_reason", b"upstream_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__remaining_credits: _TypeAlias = _typing.Literal["remaining_credits"]  # noqa: Y015
     _WhichOneofArgType__remaining_credits: _TypeAlias = _typing.Literal["_remaining_credits", b"_remaining_credits"]  # noqa: Y015

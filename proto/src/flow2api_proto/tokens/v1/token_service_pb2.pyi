@@ -66,6 +66,7 @@ class CreateTokenRequest(_message.Message):
     VIDEO_ENABLED_FIELD_NUMBER: _builtins.int
     IMAGE_CONCURRENCY_FIELD_NUMBER: _builtins.int
     VIDEO_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    PROXY_URL_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Upstream family; empty means `flow`."""
     secret: _builtins.str
@@ -84,6 +85,8 @@ class CreateTokenRequest(_message.Message):
     """Images at the same time, -1 for unlimited; default by setting."""
     video_concurrency: _builtins.int
     """Videos at the same time, -1 for unlimited; default by setting."""
+    proxy_url: _builtins.str
+    """A proxy of this token alone, as in CreateProxyRequest; empty: it goes through those of ProxyService, if there are any."""
     def __init__(
         self,
         *,
@@ -96,10 +99,11 @@ class CreateTokenRequest(_message.Message):
         video_enabled: _builtins.bool | None = ...,
         image_concurrency: _builtins.int | None = ...,
         video_concurrency: _builtins.int | None = ...,
+        proxy_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_url", b"proxy_url", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_concurrency: _TypeAlias = _typing.Literal["image_concurrency"]  # noqa: Y015
     _WhichOneofArgType__image_concurrency: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency"]  # noqa: Y015
@@ -265,8 +269,11 @@ class UpdateTokenRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    PROXY_URL_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
     """New long-lived secret, when `secret` is in the mask."""
+    proxy_url: _builtins.str
+    """New proxy of this token alone, when `proxy_url` is in the mask; empty: no proxy of its own any more."""
     @_builtins.property
     def token(self) -> _token_pb2.Token:
         """New values. `token_id` says which one. Writable: remark, project_id, project_name, image_enabled, video_enabled,
@@ -275,7 +282,7 @@ class UpdateTokenRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to change, by their names in Token, and `secret`. Required."""
+        """Which fields to change, by their names in Token, and `secret` and `proxy_url`. Required."""
 
     def __init__(
         self,
@@ -283,10 +290,11 @@ class UpdateTokenRequest(_message.Message):
         token: _token_pb2.Token | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         secret: _builtins.str = ...,
+        proxy_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "token", b"token", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proxy_url", b"proxy_url", "secret", b"secret", "token", b"token", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1134,19 +1142,25 @@ class GetCredentialRequest(_message.Message):
 
     TOKEN_ID_FIELD_NUMBER: _builtins.int
     REJECTED_VERSION_FIELD_NUMBER: _builtins.int
+    FAILED_PROXY_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """Which token."""
     rejected_version: _builtins.int
     """Version of the credential whose bearer the upstream has just refused; 0 when none was."""
+    failed_proxy_id: _builtins.int
+    """`Credential.proxy_id` of the proxy that has just not let a call through; 0 when none has failed. It is set aside, and the
+    answer names another one.
+    """
     def __init__(
         self,
         *,
         token_id: _builtins.int = ...,
         rejected_version: _builtins.int = ...,
+        failed_proxy_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rejected_version", b"rejected_version", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_proxy_id", b"failed_proxy_id", "rejected_version", b"rejected_version", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -243,7 +243,8 @@ class TokenServiceServicer:
         RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
         as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
         FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-        provider, tier or kind), so waiting is pointless.
+        provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+        and all of them are set aside or switched off (docs/pool.md, "Proxies").
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,7 +266,8 @@ class TokenServiceServicer:
 
     def GetCredential(self, request, context):
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
-        refreshed first, unless somebody else has refreshed it since. NOT_FOUND. FAILED_PRECONDITION: the session is dead.
+        refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
+        NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -85,7 +85,8 @@ class TokenServiceStub:
     RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
     as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
     FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-    provider, tier or kind), so waiting is pointless.
+    provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+    and all of them are set aside or switched off (docs/pool.md, "Proxies").
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
@@ -93,7 +94,8 @@ class TokenServiceStub:
     """Ends a lease and tells the pool how the generation went. Safe to repeat: a lease is released once, its outcome counts once."""
     GetCredential: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
-    refreshed first, unless somebody else has refreshed it since. NOT_FOUND. FAILED_PRECONDITION: the session is dead.
+    refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
+    NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
     """
 
 @_typing.type_check_only
@@ -153,7 +155,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
     as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
     FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-    provider, tier or kind), so waiting is pointless.
+    provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+    and all of them are set aside or switched off (docs/pool.md, "Proxies").
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
@@ -161,7 +164,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Ends a lease and tells the pool how the generation went. Safe to repeat: a lease is released once, its outcome counts once."""
     GetCredential: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]  # type: ignore[assignment]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
-    refreshed first, unless somebody else has refreshed it since. NOT_FOUND. FAILED_PRECONDITION: the session is dead.
+    refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
+    NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
     """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -302,7 +306,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
         as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
         FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-        provider, tier or kind), so waiting is pointless.
+        provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+        and all of them are set aside or switched off (docs/pool.md, "Proxies").
         """
 
     @_abc_1.abstractmethod
@@ -328,7 +333,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.GetCredentialResponse, _abc.Awaitable[_token_service_pb2.GetCredentialResponse]]:
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
-        refreshed first, unless somebody else has refreshed it since. NOT_FOUND. FAILED_PRECONDITION: the session is dead.
+        refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
+        NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Proxies: through which the tokens speak to the upstream, which of them work, and which token uses which."""

@@ -16,6 +16,7 @@ import grpc
 import httpx
 import openai
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 from pydantic import SecretStr
 
@@ -46,7 +47,13 @@ from flow2api_proto.generation.v1 import (
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
-from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+from flow2api_proto.tokens.v1 import (
+    proxy_service_pb2,
+    proxy_service_pb2_grpc,
+    token_pb2,
+    token_service_pb2,
+    token_service_pb2_grpc,
+)
 from flow2api_testing.waiting import eventually
 
 API_KEY = "sk-good-key-0123456789"
@@ -225,7 +232,9 @@ class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):
     async def UpdateToken(self, request: Any, context: Any) -> Any:
         self.updates.append(request)
         token = self._get(request.token.token_id)
-        request.update_mask.paths[:] = [path for path in request.update_mask.paths if path != "secret"]
+        request.update_mask.paths[:] = [
+            path for path in request.update_mask.paths if path not in ("secret", "proxy_url")
+        ]
         request.update_mask.MergeMessage(request.token, token)
         return token_service_pb2.UpdateTokenResponse(token=token)
 
@@ -255,6 +264,88 @@ class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):
         raise NotImplementedError
 
     RenewLeases = ReleaseLease = GetCredential = AcquireLease
+
+
+class FakeProxies(proxy_service_pb2_grpc.ProxyServiceServicer):
+    """Proxies in a dict, whose addresses are not looked at."""
+
+    def __init__(self) -> None:
+        self.proxies: dict[int, proxy_service_pb2.Proxy] = {}
+        self.urls: dict[int, str] = {}
+        self.passes = True
+
+    def _get(self, proxy_id: int) -> proxy_service_pb2.Proxy:
+        if proxy_id not in self.proxies:
+            raise NotFound("There is no such proxy.", reason="PROXY_NOT_FOUND")
+        return self.proxies[proxy_id]
+
+    def _add(self, url: str, name: str = "", remark: str = "") -> proxy_service_pb2.Proxy:
+        if not url.startswith("socks5://"):
+            raise InvalidArgument.of("url", "The scheme is wrong.")
+        if url in self.urls.values():
+            raise Conflict("Known.", reason="PROXY_EXISTS")
+        proxy_id = len(self.urls) + 1
+        self.urls[proxy_id] = url
+        self.proxies[proxy_id] = proxy_service_pb2.Proxy(
+            proxy_id=proxy_id,
+            scheme="socks5",
+            host="::1",
+            port=1080,
+            has_credentials=True,
+            name=name,
+            remark=remark,
+            enabled=True,
+            state=proxy_service_pb2.PROXY_STATE_ACTIVE,
+            latency=Duration(nanos=25_000_000),
+            token_count=3,
+        )
+        return self.proxies[proxy_id]
+
+    async def CreateProxy(self, request: Any, context: Any) -> Any:
+        return proxy_service_pb2.CreateProxyResponse(proxy=self._add(request.url, request.name, request.remark))
+
+    async def ImportProxies(self, request: Any, context: Any) -> Any:
+        results = []
+        for url in request.urls:
+            try:
+                added = self._add(url).proxy_id
+                status = token_service_pb2.IMPORT_STATUS_ADDED
+                results.append(proxy_service_pb2.ImportProxyResult(status=status, proxy_id=added))
+            except InvalidArgument as error:
+                status = token_service_pb2.IMPORT_STATUS_FAILED
+                result = proxy_service_pb2.ImportProxyResult(status=status, reason=error.reason, message="wrong")
+                results.append(result)
+        return proxy_service_pb2.ImportProxiesResponse(results=results)
+
+    async def GetProxy(self, request: Any, context: Any) -> Any:
+        return proxy_service_pb2.GetProxyResponse(proxy=self._get(request.proxy_id))
+
+    async def ListProxies(self, request: Any, context: Any) -> Any:
+        return proxy_service_pb2.ListProxiesResponse(proxies=self.proxies.values())
+
+    async def UpdateProxy(self, request: Any, context: Any) -> Any:
+        proxy = self._get(request.proxy.proxy_id)
+        for path in request.update_mask.paths:
+            if path == "url":
+                self.urls[proxy.proxy_id] = request.url
+            else:
+                setattr(proxy, path, getattr(request.proxy, path))
+        return proxy_service_pb2.UpdateProxyResponse(proxy=proxy)
+
+    async def DeleteProxy(self, request: Any, context: Any) -> Any:
+        del self.proxies[self._get(request.proxy_id).proxy_id]
+        return proxy_service_pb2.DeleteProxyResponse()
+
+    async def EnableProxy(self, request: Any, context: Any) -> Any:
+        self._get(request.proxy_id).enabled = True
+        return proxy_service_pb2.EnableProxyResponse(proxy=self._get(request.proxy_id))
+
+    async def DisableProxy(self, request: Any, context: Any) -> Any:
+        self._get(request.proxy_id).enabled = False
+        return proxy_service_pb2.DisableProxyResponse(proxy=self._get(request.proxy_id))
+
+    async def CheckProxy(self, request: Any, context: Any) -> Any:
+        return proxy_service_pb2.CheckProxyResponse(proxy=self._get(request.proxy_id), passed=self.passes)
 
 
 @dataclass
@@ -555,6 +646,7 @@ class World:
     webhooks: FakeWebhooks
     settings: GatewaySettings
     servers: dict[str, GrpcServer]
+    proxies: FakeProxies
 
     def with_settings(self, **changes: Any) -> GatewaySettings:
         """Other settings for the same peers."""
@@ -570,9 +662,11 @@ async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str)
     """Two gRPC servers and the settings of a gateway in front of them."""
     store = MediaStore.open(media_url)
     access, tokens, generation = FakeAccess(), FakeTokens(), FakeGeneration(store=store)
+    proxies = FakeProxies()
     token_server = _server(service_token)
     token_server.register(lambda server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, server))
     token_server.register(lambda server: token_service_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server))
+    token_server.register(lambda server: proxy_service_pb2_grpc.add_ProxyServiceServicer_to_server(proxies, server))
     generation_server = _server(service_token)
     generation_server.register(
         lambda server: generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
@@ -592,7 +686,7 @@ async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str)
         heartbeat_interval=timedelta(milliseconds=50),
         drain_timeout=timedelta(milliseconds=200),
     )
-    yield World(access, tokens, generation, webhooks, settings, servers)
+    yield World(access, tokens, generation, webhooks, settings, servers, proxies)
     for server in servers.values():
         await server.stop(timedelta(0))
 

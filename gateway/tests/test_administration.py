@@ -19,6 +19,15 @@ ADMIN_ROUTES = [
     ("POST", "/admin/tokens/1/enable"),
     ("POST", "/admin/tokens/1/disable"),
     ("POST", "/admin/tokens/1/refresh"),
+    ("GET", "/admin/proxies"),
+    ("POST", "/admin/proxies"),
+    ("POST", "/admin/proxies/import"),
+    ("GET", "/admin/proxies/1"),
+    ("PUT", "/admin/proxies/1"),
+    ("DELETE", "/admin/proxies/1"),
+    ("POST", "/admin/proxies/1/enable"),
+    ("POST", "/admin/proxies/1/disable"),
+    ("POST", "/admin/proxies/1/check"),
     ("GET", "/admin/stats"),
     ("GET", "/admin/jobs"),
     ("GET", "/admin/logs"),
@@ -133,6 +142,13 @@ async def test_the_same_secret_twice_is_a_conflict(admin: httpx.AsyncClient) -> 
     await admin.post("/admin/tokens", json={"st": "abcd"})
     again = await admin.post("/admin/tokens", json={"st": "abcd"})
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_exists")
+
+
+async def test_a_tokens_own_proxy_is_set_and_taken_away(admin: httpx.AsyncClient, world: Any) -> None:
+    await admin.post("/admin/tokens", json={"st": "abcd"})
+    await admin.put("/admin/tokens/1", json={"proxy_url": "socks5://u:p@host:1"})
+    await admin.put("/admin/tokens/1", json={"proxy_url": ""})
+    assert [update.proxy_url for update in world.tokens.updates] == ["socks5://u:p@host:1", ""]
 
 
 async def test_a_new_secret_is_put_under_the_mask(admin: httpx.AsyncClient, world: Any) -> None:

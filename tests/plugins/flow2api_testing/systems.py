@@ -61,10 +61,13 @@ class System:
 
 
 @contextmanager
-def all_in_one_system(directory: Path, **sandbox_settings: str) -> Iterator[System]:
+def all_in_one_system(
+    directory: Path, *, extra_variables: Mapping[str, str] | None = None, **sandbox_settings: str
+) -> Iterator[System]:
     """``flow2api up`` in one process."""
     with sandbox_program(directory / "sandbox", **sandbox_settings) as sandbox:
         variables = _common_variables(sandbox) | {"FLOW2API_STATE_DIR": str(directory / "state")}
+        variables |= extra_variables or {}
         program = flow2api("up", "up", variables=variables, directory=directory)
         yield from _running(sandbox, {"up": program}, variables)
 

@@ -13,6 +13,7 @@ from flow2api_common.database import Database
 from flow2api_common.settings import DatabaseSettings, load_settings
 from flow2api_token_service.migrate import migrate
 from flow2api_token_service.models_base import SCHEMA
+from flow2api_token_service.proxies.models import ProxyRow
 from flow2api_token_service.rotate import Rotation, RotationRefused, rotate_secret_key
 from flow2api_token_service.secrets import key_check
 from flow2api_token_service.secrets.hash_keys import HashKeyName, HashKeys, derived_hash_keys
@@ -122,6 +123,34 @@ async def test_rotation_seals_everything_anew_and_keeps_the_hashes(database, set
     assert {name: after.get(name) for name in HashKeyName} == {name: before.get(name) for name in HashKeyName}
     with pytest.raises(WrongSecretKey):
         await check(database, OLD)
+
+
+async def test_rotation_seals_the_addresses_of_proxies_anew(database, settings):
+    await check(database, OLD)
+    url = "socks5://user:hidden@proxy.example:1080"
+    async with database.transaction() as session:
+        session.add(
+            ProxyRow(
+                sealed_url=Vault(OLD, HashKeys()).seal(url, purpose=PROXY),
+                url_fingerprint="fingerprint",
+                scheme="socks5",
+                host="proxy.example",
+                port=1080,
+                has_credentials=True,
+                state="active",
+                state_time=NOON,
+                next_check_at=NOON,
+                created_at=NOON,
+                updated_at=NOON,
+            )
+        )
+
+    await rotate_secret_key(settings, old_key=OLD, new_key=NEW)
+
+    async with database.transaction(read_only=True) as session:
+        row = (await session.execute(select(ProxyRow))).scalar_one()
+    assert Vault(NEW, HashKeys()).open(row.sealed_url, purpose=PROXY) == url
+    assert row.url_fingerprint == "fingerprint"
 
 
 async def test_rotation_can_be_repeated_and_catches_what_was_written_late(database, settings):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from flow2api_common.errors import CapacityError, Flow2APIError
+from flow2api_common.errors import CapacityError, Flow2APIError, UpstreamUnavailable
 from flow2api_generation_service.catalog.video_plan import VideoOption
 from flow2api_generation_service.leasing import HeldLease, LeaseClient, is_hopeless
 from flow2api_generation_service.videos.endings import NO_ACCOUNT, Ending
@@ -66,6 +66,10 @@ async def take_lease(
             excluded=job.tried_token_ids,
         )
     except CapacityError as error:
+        retry = max(error.retry_after or timedelta(0), settings.video_capacity_retry)
+        raise LeaseRefused(retry=min(retry, _LONGEST_PAUSE)) from error
+    except UpstreamUnavailable as error:
+        # No account could renew its access, or none of the proxies works: the job waits for that like for capacity.
         retry = max(error.retry_after or timedelta(0), settings.video_capacity_retry)
         raise LeaseRefused(retry=min(retry, _LONGEST_PAUSE)) from error
     except Flow2APIError as error:

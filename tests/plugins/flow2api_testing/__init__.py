@@ -3,6 +3,7 @@
 Servers start when a test first asks for one, in pytest's main thread, and end with it, also on ``kill -9``.
 """
 
+from flow2api_testing.own_redis import own_redis
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
 from flow2api_testing.proxies import start_proxy
@@ -22,6 +23,7 @@ __all__ = [
     "database_url",
     "media_url",
     "nats_url",
+    "own_redis",
     "pool_time",
     "pool_watch",
     "postgres_server",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,8 +59,7 @@ class Installation:
     async def generate(self, prompt: str = "a lighthouse", *, model: str = "gemini-3.1-flash-image") -> httpx.Response:
         """Ask for one picture; returns when its lease has been given back, too."""
         answer = await self.client.post("/v1/images/generations", json={"model": model, "prompt": prompt})
-        is_over: Callable[[], Awaitable[bool]] = self._nothing_is_leased
-        await eventually(is_over)
+        await eventually(self._nothing_is_leased)
         return answer
 
     async def _nothing_is_leased(self) -> bool:
@@ -117,7 +116,8 @@ async def running_installation(
         await migrate_generation(generation_settings)
         generation = await stack.enter_async_context(running_generation_service(generation_settings, clock=time))
         common["generation_addr"] = generation.address
-        await stack.enter_async_context(running_poller_service(load_settings(PollerServiceSettings, **common)))
+        poller_settings = load_settings(PollerServiceSettings, **common)
+        await stack.enter_async_context(running_poller_service(poller_settings, clock=time))
         gateway = await stack.enter_async_context(running_gateway(load_settings(GatewaySettings, **common)))
         clients = [
             await stack.enter_async_context(httpx.AsyncClient(base_url=gateway.address, timeout=60, trust_env=False))

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -14,7 +14,15 @@ _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.25
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T: ...
+
+
+@overload
+async def eventually(check: Callable[[], T], timeout: float = 10.0) -> T: ...
+
+
+async def eventually(check: Callable[[], Any], timeout: float = 10.0) -> Any:
     """Poll ``check`` (a function or a coroutine function) until its answer is truthy; give that answer.
 
     What ``check`` raises means "not yet". After ``timeout`` seconds the test fails with the last error or answer.

@@ -15,16 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from itertools import chain
-from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -32,10 +28,10 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, initialize, invariant, rule
 
-from flow2api_cli.private_servers import start_redis
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.ids import new_id
 from flow2api_common.settings import load_settings
+from flow2api_testing.own_redis import OwnRedis
 from flow2api_testing.pool_time import PoolTime
 from flow2api_testing.pool_watch import VIOLATIONS_KEY, PoolWatch
 from flow2api_testing.waiting import eventually
@@ -58,25 +54,6 @@ KINDS = st.sampled_from(list(LeaseKind))
 REPLICAS = st.integers(0, 2)
 # What is drawn never depends on what the pool did: that is not the same each time, and hypothesis must replay it.
 PICKS = st.integers(0, 63)
-
-
-class OwnRedis:
-    """A Redis that the test kills and starts again, with its data or without."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.socket = folder / "s"
-        self.url = f"unix://{self.socket}"
-        self.start()
-
-    def start(self) -> None:
-        self._server, is_ready = start_redis(self._folder / "data", socket_path=self.socket)
-        self._server.process.block_until_ready(is_ready)
-
-    def kill(self, *, loses_data: bool) -> None:
-        self._server.process.block_until_stopped(stop_signal=SIGKILL)
-        if loses_data:
-            shutil.rmtree(self._folder / "data")
 
 
 @dataclass(eq=False)
@@ -489,15 +466,6 @@ class Pool(RuleBasedStateMachine):
         await self.redis.aclose()
 
 
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
-    # Socket paths are short.
-    with tempfile.TemporaryDirectory(prefix="f2a-", dir="/tmp") as folder:
-        server = OwnRedis(Path(folder))
-        yield server
-        server.kill(loses_data=False)
-
-
 @pytest.mark.timeout(3600)
 def test_limits_deadlines_and_fairness_hold_whatever_happens(
     open_replica, own_redis, entry, wish, pool_time, pool_watch, monkeypatch, request
@@ -518,7 +486,7 @@ def test_limits_deadlines_and_fairness_hold_whatever_happens(
         }
         machine = type("Machine", (Pool,), parts)
         # Shrinking takes minutes; a failure names its steps and its seed also without.
-        quick = {"max_examples": 20, "stateful_step_count": 30, "phases": (Phase.generate,)}
+        quick = {"max_examples": 40, "stateful_step_count": 30, "phases": (Phase.generate,)}
         chosen = settings(
             deadline=None,
             database=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import grpc
@@ -18,6 +19,7 @@ from flow2api_proto.access.v1 import access_service_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2_grpc
 from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 from flow2api_testing.waiting import eventually
+from flow2api_token_service.redis_client import KEY_PREFIX
 
 SESSION = "session-token-of-account-0001"
 FLOW = token_pb2.LeaseCandidate(provider="flow", upstream_model="GEM_PIX_2")
@@ -28,6 +30,20 @@ async def token(tokens, sandbox) -> token_pb2.Token:
     sandbox.world.add_account(SESSION, credits=100)
     request = pb.CreateTokenRequest(secret=SESSION, image_concurrency=1, video_concurrency=1)
     return (await tokens.CreateToken(request)).token
+
+
+@pytest.fixture
+def until_waiting(redis_url) -> Callable[[int], Awaitable[None]]:
+    """Returns when as many wait for a lease."""
+
+    async def until(count: int) -> None:
+        async def as_many() -> bool:
+            async with Redis.from_url(redis_url) as redis:
+                return await redis.hlen(f"{KEY_PREFIX}:wait:tickets") == count
+
+        await eventually(as_many)
+
+    return until
 
 
 async def acquire(
@@ -85,10 +101,10 @@ class TestAcquire:
 
         assert caught.value.reason == "NO_ELIGIBLE_TOKEN"
 
-    async def test_waiter_gets_the_lease_that_is_released(self, tokens, token):
+    async def test_waiter_gets_the_lease_that_is_released(self, tokens, token, until_waiting):
         first = await acquire(tokens)
         waiting = asyncio.create_task(acquire(tokens, wait=20))
-        await asyncio.sleep(0.05)
+        await until_waiting(1)
 
         await release(tokens, first.lease)
 
@@ -100,10 +116,10 @@ class TestAcquire:
         with pytest.raises(CapacityError):
             await acquire(tokens, wait=1)
 
-    async def test_cancelled_waiter_leaves_nothing_behind(self, tokens, token):
+    async def test_cancelled_waiter_leaves_nothing_behind(self, tokens, token, until_waiting):
         first = await acquire(tokens)
         waiting = [asyncio.create_task(acquire(tokens, wait=20)) for _ in range(5)]
-        await asyncio.sleep(0.05)
+        await until_waiting(5)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -134,7 +150,7 @@ class TestAcquire:
 
         await eventually(one_was_given_and_none_is_held)
 
-    async def test_waiting_is_fair_across_api_keys(self, tokens, token):
+    async def test_waiting_is_fair_across_api_keys(self, tokens, token, until_waiting):
         held = await acquire(tokens)
         order: list[str] = []
 
@@ -144,15 +160,15 @@ class TestAcquire:
             await release(tokens, answer.lease)
 
         busy = [asyncio.create_task(wait_as("busy")) for _ in range(10)]
-        await asyncio.sleep(0.1)
+        await until_waiting(10)
         quiet = asyncio.create_task(wait_as("quiet"))
-        await asyncio.sleep(0.1)
+        await until_waiting(11)
         await release(tokens, held.lease)
         await asyncio.gather(*busy, quiet)
 
         assert order.index("quiet") <= 2
 
-    async def test_limit_of_an_api_key_makes_it_wait(self, tokens, access, token):
+    async def test_limit_of_an_api_key_makes_it_wait(self, tokens, access, token, until_waiting):
         made = await access.CreateApiKey(access_service_pb2.CreateApiKeyRequest(name="small", max_concurrency=1))
         key = made.api_key.api_key_id
         video = await acquire(tokens, kind=token_pb2.KIND_VIDEO, api_key_id=key)
@@ -160,7 +176,7 @@ class TestAcquire:
         with pytest.raises(CapacityError) as caught:
             await acquire(tokens, api_key_id=key)
         waiting = asyncio.create_task(acquire(tokens, api_key_id=key, wait=20))
-        await asyncio.sleep(0.05)
+        await until_waiting(1)
         await release(tokens, video.lease)
 
         assert caught.value.reason == "KEY_CONCURRENCY"
@@ -197,7 +213,8 @@ class TestManyReplicas:
                 token_id = answer.lease.token_id
                 held[token_id] = held.get(token_id, 0) + 1
                 highest = max(highest, held[token_id])
-                await asyncio.sleep(0.002)
+                # The others go on meanwhile: another call goes to the service and back.
+                await read(stub, token_pb2.Token(token_id=token_id))
                 held[token_id] -= 1
                 await release(stub, answer.lease)
 

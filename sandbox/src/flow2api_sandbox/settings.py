@@ -73,6 +73,9 @@ class SandboxSettings(BaseSettings):
     )
 
     access_token_lifetime: Duration = Field(default=timedelta(hours=1), description="Not scaled.")
+    access_token_reuse: Duration = Field(
+        default=timedelta(minutes=5), description="auth/session gives a new token when less is left; not scaled."
+    )
     upload_lifetime: Duration = Field(default=timedelta(hours=1), description="Ids of uploads; not scaled.")
     signed_url_lifetime: Duration = Field(default=timedelta(hours=24), description="Not scaled.")
     rotate_session_tokens: bool = Field(default=False, description="auth/session sends a renewed cookie.")

@@ -17,7 +17,6 @@ from flow2api_sandbox.media.library import MediaLibrary
 from flow2api_sandbox.settings import SandboxSettings
 
 _TIER_CYCLE = (Tier.ONE, Tier.TWO, Tier.NOT_PAID)
-_KEEP_ACCESS_TOKEN_SECONDS = 300
 
 
 class World:
@@ -79,11 +78,15 @@ class World:
         self._by_session_token[account.session_token] = account
         return account.session_token
 
+    def forget_session_token(self, session_token: str) -> None:
+        """Make one cookie value worthless; others of the account go on working."""
+        self._by_session_token.pop(session_token, None)
+
     def access_token(self, account: Account) -> AccessToken:
-        """A bearer that still lives for some minutes: the one in use, else a new one."""
+        """The bearer in use while it lives for some minutes more, else a new one."""
         now = self.clock.now()
         current = self._access_tokens.get(self._current_bearers.get(account.name, ""))
-        if current is not None and current.expires_at - now > _KEEP_ACCESS_TOKEN_SECONDS:
+        if current is not None and current.expires_at - now > self.settings.access_token_reuse.total_seconds():
             return current
         lifetime = self.settings.access_token_lifetime.total_seconds()
         token = AccessToken(f"ya29.sandbox-{secrets.token_urlsafe(32)}", account, now + lifetime)

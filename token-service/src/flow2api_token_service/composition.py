@@ -173,7 +173,7 @@ async def _build(
     stack: AsyncExitStack,
     clock: Clock,
 ) -> _Parts:
-    registry = build_registry(settings)
+    registry = build_registry(settings, clock=clock)
     stack.push_async_callback(registry.aclose)
     hash_keys = HashKeys()
     vault, hasher, locks = Vault(settings.secret_key, hash_keys), SecretHasher(hash_keys), RedisLocks(redis)

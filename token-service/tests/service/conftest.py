@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.settings import load_settings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.tokens.v1 import proxy_service_pb2_grpc, token_service_pb2_grpc
+from flow2api_testing.programs import Program
+from flow2api_testing.waiting import eventually
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate
 from flow2api_token_service.settings import TokenServiceSettings
@@ -24,11 +29,24 @@ class TestClock:
 
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.turned = timedelta(0)
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.turned
+
+    @property
+    def turned(self) -> timedelta:
+        return self._turned
+
+    @turned.setter
+    def turned(self, turned: timedelta) -> None:
+        """Turn it, for replicas in processes of their own too."""
+        self._turned = turned
+        new = self.file.with_suffix(".new")
+        new.write_text(str(turned.total_seconds()))
+        new.replace(self.file)
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,8 @@ StartReplica = Callable[..., AbstractAsyncContextManager[RunningReplica]]
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock(tmp_path) -> TestClock:
+    return TestClock(tmp_path / "clock")
 
 
 @pytest.fixture
@@ -85,6 +103,41 @@ async def start_replica(token_settings, clock, service_token) -> StartReplica:
             )
 
     return start
+
+
+@pytest.fixture
+async def start_replica_process(token_settings, clock, service_token, tmp_path):
+    """Replicas in processes of their own, to be killed: gives their program and their stub."""
+    await migrate(token_settings)
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[tuple[Program, token_service_pb2_grpc.TokenServiceAsyncStub]]:
+        settings = token_settings.model_copy(update=changes)
+        address_file = tmp_path / "address"
+        script = str(Path(__file__).with_name("replica_process.py"))
+        command = (sys.executable, script, str(clock.file), str(address_file))
+        program = Program("replica", command, _variables(settings), tmp_path)
+        program.start()
+        try:
+            address = await eventually(address_file.read_text, timeout=60)
+            async with open_channel(address, service_token=service_token) as channel:
+                yield program, token_service_pb2_grpc.TokenServiceStub(channel)
+        finally:
+            program.kill()
+
+    return start
+
+
+def _variables(settings: TokenServiceSettings) -> dict[str, str]:
+    """The settings as environment variables."""
+    variables = {}
+    for name, value in settings.model_dump(exclude_none=True).items():
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, timedelta):
+            value = value.total_seconds()
+        variables[f"FLOW2API_{name.upper()}"] = str(value)
+    return variables
 
 
 @pytest.fixture

@@ -99,7 +99,10 @@ async def test_only_tokens_in_use_are_renewed_the_most_urgent_first(database, ad
     )
 
     async with database.transaction(read_only=True) as session:
-        assert await TokenRepository(session).ids_to_refresh(now=NOON, limit=10) == [ids[1], ids[0]]
+        versions = await TokenRepository(session).versions_to_refresh(now=NOON, limit=10)
+
+    assert [*versions] == [ids[1], ids[0]]
+    assert set(versions.values()) == {0}
 
 
 async def test_tokens_that_wait_for_a_look(database, add, token_row):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from flow2api_common.clock import Clock, utc_now
 from flow2api_common.errors import NotFound
 from flow2api_upstream.flow.provider import FlowProvider
 from flow2api_upstream.gemini.provider import GeminiProvider
@@ -34,11 +35,11 @@ class ProviderRegistry:
             await provider.aclose()
 
 
-def build_registry(settings: UpstreamSettings) -> ProviderRegistry:
+def build_registry(settings: UpstreamSettings, *, clock: Clock = utc_now) -> ProviderRegistry:
     """Every provider that this version has, each with connections of its own."""
     return ProviderRegistry(
         [
-            FlowProvider(settings, HttpClient(settings)),
+            FlowProvider(settings, HttpClient(settings), clock=clock),
             GeminiProvider(settings, HttpClient(settings)),
         ]
     )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
@@ -69,7 +70,7 @@ class CredentialUpkeep:
         now = self._clock()
         async with self._database.transaction(read_only=True) as session:
             tokens = TokenRepository(session)
-            due = await tokens.ids_to_refresh(now=now, limit=_BATCH)
+            due = await tokens.versions_to_refresh(now=now, limit=_BATCH)
             waiting = await tokens.ids_to_probe(now=now, credits_read_before=now - self._credits_interval, limit=_BATCH)
             rested = await tokens.ids_of_ended_pauses(now=now, limit=_BATCH)
             unread = await tokens.ids_of_old_credits(
@@ -78,8 +79,9 @@ class CredentialUpkeep:
         for token_id in rested:
             await self._guarded(token_id, self._end_pause)
         async with asyncio.TaskGroup() as group:
-            for token_id in _shuffled(due):
-                group.create_task(self._guarded(token_id, self._renew), name=f"renew-{token_id}")
+            for token_id in _shuffled([*due]):
+                renew = partial(self._renew, version=due[token_id])
+                group.create_task(self._guarded(token_id, renew), name=f"renew-{token_id}")
             for token_id in _shuffled({*waiting, *unread}):
                 group.create_task(self._guarded(token_id, self.look), name=f"look-{token_id}")
 
@@ -159,13 +161,10 @@ class CredentialUpkeep:
 
         await self._changes.change(token_id, change, cause=Cause(actor=TIME, cause=PAUSE_OVER))
 
-    async def _renew(self, token_id: int) -> None:
-        # A replica that works on the same list is not waited for.
-        if await self._refresher.is_flying(token_id):
-            return
-        credential = await self._store.read(token_id)
-        if credential.refresh_time is not None and credential.refresh_time <= self._clock():
-            await self._refresher.refresh(token_id, newer_than=credential.version)
+    async def _renew(self, token_id: int, *, version: int) -> None:
+        # Not waited for where another replica has it in hand, and left alone where one has renewed it since.
+        if not await self._refresher.is_flying(token_id):
+            await self._refresher.refresh(token_id, newer_than=version)
 
     async def _guarded(self, token_id: int, work: Callable[[int], Awaitable[None]]) -> None:
         async with self._slots:

@@ -85,10 +85,10 @@ class TokenRepository:
         statement = _whole().where(TokenRow.updated_at >= time, TokenRow.id > after_id)
         return (await self._session.execute(statement.order_by(TokenRow.id).limit(limit))).scalars().all()
 
-    async def ids_to_refresh(self, *, now: datetime, limit: int) -> Sequence[int]:
-        """Tokens in use whose access token is to be renewed, the most urgent first."""
+    async def versions_to_refresh(self, *, now: datetime, limit: int) -> dict[int, int]:
+        """Tokens in use whose access token is to be renewed, the most urgent first, with their credential versions."""
         statement = (
-            select(TokenRow.id)
+            select(TokenRow.id, TokenRow.credential_version)
             .where(
                 TokenRow.state.in_([TokenState.ACTIVE, TokenState.COOLING, TokenState.PARKED]),
                 TokenRow.state_reason != StateReason.VERIFICATION,
@@ -97,7 +97,7 @@ class TokenRepository:
             .order_by(TokenRow.refresh_time, TokenRow.id)
             .limit(limit)
         )
-        return (await self._session.execute(statement)).scalars().all()
+        return {row.id: row.credential_version for row in await self._session.execute(statement)}
 
     async def ids_to_probe(self, *, now: datetime, credits_read_before: datetime, limit: int) -> Sequence[int]:
         """Suspect tokens whose pause is over, and tokens parked for credits that were not looked at lately."""

@@ -16,13 +16,14 @@ import redis
 
 from flow2api_testing.listeners import RedisMonitor, TraceCollector, nats_tap, redis_monitor, trace_collector
 from flow2api_testing.postgres import TestPostgres
-from flow2api_testing.programs import block_until
+from flow2api_testing.programs import block_until, free_port
 from flow2api_testing.secret_run import SecretRun, found_secrets, kept_files, run_with_secrets
 from flow2api_testing.systems import SERVICES, System, distributed_system
 
 pytestmark = pytest.mark.timeout(300)
 
 SERVICE_TOKEN, SECRET_KEY = "end-to-end-service-token", "end-to-end-secret-key-0123456789"
+DEFAULT_WEBHOOK_SECRET = "whsec_dGhlLWluc3RhbGxhdGlvbi1pdHNlbGY="
 POOL_PAGE = (Path(__file__).parents[2] / "docs" / "pool.md").read_text()
 _SCHEMAS = ("tokens", "generation")
 
@@ -49,7 +50,11 @@ def findings(tmp_path_factory: pytest.TempPathFactory, postgres_server: TestPost
     with ExitStack() as stack:
         traces = stack.enter_context(trace_collector())
         # The entries that nobody reads in production are those that nobody has looked at.
+        receiver = f"127.0.0.1:{free_port()}"
         settings = {
+            "FLOW2API_ALLOW_PRIVATE_HOSTS": receiver,
+            "FLOW2API_WEBHOOK_URL": f"http://{receiver}/default",
+            "FLOW2API_WEBHOOK_SECRET": DEFAULT_WEBHOOK_SECRET,
             "FLOW2API_LOG_LEVEL": "debug",
             "FLOW2API_METRICS_ADDR": "127.0.0.1:0",
             "FLOW2API_OTLP_ENDPOINT": traces.endpoint,
@@ -58,7 +63,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory, postgres_server: TestPost
         redis_path = urlsplit(system.variables["FLOW2API_REDIS_URL"]).path
         commands: RedisMonitor = stack.enter_context(redis_monitor(redis_path))
         messages = stack.enter_context(nats_tap(system.variables["FLOW2API_NATS_URL"]))
-        run = run_with_secrets(system)
+        run = run_with_secrets(system, webhook_url=f"http://{receiver}/hook")
         metrics = {name: read_metrics(system, name) for name in SERVICES}
         redis_keys = read_redis(redis_path)
         for name in reversed(SERVICES):
@@ -66,7 +71,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory, postgres_server: TestPost
         database = system.variables["FLOW2API_DATABASE_URL"].rpartition("/")[2]
         yield Findings(
             run=run,
-            secrets=frozenset({*run.secrets, SERVICE_TOKEN, SECRET_KEY}),
+            secrets=frozenset({*run.secrets, SERVICE_TOKEN, SECRET_KEY, DEFAULT_WEBHOOK_SECRET}),
             tables=read_tables(postgres_server, database),
             files=kept_files(directory),
             redis_keys=redis_keys,

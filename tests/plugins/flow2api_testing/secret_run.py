@@ -20,6 +20,8 @@ WRONG_PASSWORD = "wrong-password-of-somebody"
 # Every access token of the sandbox begins like this.
 ACCESS_TOKEN = "ya29."
 PASSPHRASE = "end-to-end passphrase"
+WEBHOOK_KEY = "of-this-run-alone-771"
+WEBHOOK_SECRET = f"whsec_{base64.b64encode(WEBHOOK_KEY.encode()).decode()}"
 _SHOWN = 12
 
 
@@ -31,7 +33,7 @@ class SecretRun:
     secrets: set[str] = field(
         default_factory=lambda: {
             *(API_KEY, ADMIN_PASSWORD, WRONG_PASSWORD, PASSPHRASE, ACCESS_TOKEN, GEMINI_KEY),
-            *(SESSION, ROTATED_SESSION, DEAD_SESSION),
+            *(SESSION, ROTATED_SESSION, DEAD_SESSION, WEBHOOK_SECRET, WEBHOOK_KEY),
         }
     )
 
@@ -42,8 +44,11 @@ class SecretRun:
         return answer
 
 
-def run_with_secrets(system: System) -> SecretRun:
-    """Import accounts, make a picture and a video, fail in several ways, log in, export, read every list."""
+def run_with_secrets(system: System, *, webhook_url: str = "") -> SecretRun:
+    """Import accounts, make a picture and a video, fail in several ways, log in, export, read every list.
+
+    With ``webhook_url`` the end of the video is told there, and to a registered receiver at the same place.
+    """
     run = SecretRun()
     add_upstream_account(system, SESSION)
     add_upstream_account(system, ROTATED_SESSION, rotate_session_token=True)
@@ -56,7 +61,11 @@ def run_with_secrets(system: System) -> SecretRun:
         for each in admin.get("/admin/tokens").json():
             if each["remark"] == "end to end":  # The accounts of the sandbox itself are named by their secrets.
                 admin.delete(f"/admin/tokens/{each['id']}").raise_for_status()
-        _generate(run, client)
+        if webhook_url:
+            _register_receiver(run, client, webhook_url)
+        _generate(run, client, webhook_url)
+        if webhook_url:
+            _wait_for_attempts(run, admin)
         run.keep(admin.post("/admin/login", json={"username": "admin", "password": WRONG_PASSWORD}), status=401)
         (token, *_) = run.keep(admin.get("/admin/tokens")).json()
         run.keep(admin.post(f"/admin/tokens/{token['id']}/refresh"))
@@ -68,12 +77,16 @@ def run_with_secrets(system: System) -> SecretRun:
     return run
 
 
-def _generate(run: SecretRun, client: httpx.Client) -> None:
+def _generate(run: SecretRun, client: httpx.Client, webhook_url: str) -> None:
     # The last one lets every account rest for this model.
     for text in ("a heron", "[[fault:content]] refused", "[[fault:401 times=1]] stale", "[[fault:429]] later"):
         body = {"model": "gemini-3.1-flash-image", "prompt": text, "response_format": "url"}
         run.answers.append(client.post("/v1/images/generations", json=body).text)
     body = {"model": "veo-3.1-fast", "prompt": "waves", "size": "1280x720", "seconds": "8"}
+    if webhook_url:
+        # Its own receiver, and once more without one: the registered receiver is told.
+        client.post("/v1/videos", json=body).raise_for_status()
+        body |= {"webhook_url": webhook_url, "webhook_secret": WEBHOOK_SECRET}
     video = client.post("/v1/videos", json=body).raise_for_status().json()
 
     def is_completed() -> bool:
@@ -83,6 +96,28 @@ def _generate(run: SecretRun, client: httpx.Client) -> None:
 
     block_until(is_completed, timeout=60)
     run.answers.append(client.get("/v1/models", headers={"authorization": "Bearer sk-wrong-key-0123456789"}).text)
+
+
+def _register_receiver(run: SecretRun, client: httpx.Client, webhook_url: str) -> None:
+    events = ["video.completed", "video.failed"]
+    endpoint = {"name": "of this run", "url": webhook_url, "event_types": events}
+    created = client.post("/v1/webhook_endpoints", json=endpoint).raise_for_status().json()
+    run.secrets.add(created["signing_secret"])
+    rotated = client.post(f"/v1/webhook_endpoints/{created['id']}/rotate_secret").raise_for_status().json()
+    run.secrets.add(rotated["signing_secret"])
+    run.keep(client.get("/v1/webhook_endpoints"))
+
+
+def _wait_for_attempts(run: SecretRun, admin: httpx.Client) -> None:
+    """Each of the two deliveries has been tried once at least."""
+
+    def are_tried() -> bool:
+        deliveries = run.keep(admin.get("/admin/webhooks/deliveries")).json()
+        return len(deliveries) >= 2 and all(each["attempt_count"] for each in deliveries)
+
+    block_until(are_tried, timeout=60)
+    for path in ("deliveries", "endpoints"):
+        run.keep(admin.get(f"/admin/webhooks/{path}"))
 
 
 def _show(run: SecretRun, system: System, admin: httpx.Client) -> None:

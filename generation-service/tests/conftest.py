@@ -136,6 +136,12 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
             self._changed.notify_all()
         return token_service_pb2.ReleaseLeaseResponse(was_live=lease is not None)
 
+    async def AbandonLease(  # noqa: N802 - the name of the RPC
+        self, request: token_service_pb2.AbandonLeaseRequest, context: Any
+    ) -> token_service_pb2.AbandonLeaseResponse:
+        # A cancelled call of AcquireLease takes no lease here.
+        return token_service_pb2.AbandonLeaseResponse()
+
     async def GetCredential(  # noqa: N802 - the name of the RPC
         self, request: token_service_pb2.GetCredentialRequest, context: Any
     ) -> token_service_pb2.GetCredentialResponse:

@@ -164,9 +164,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> Generatio
     )
     parts.tasks.start("renew-leases", keeper.run())
     parts.tasks.start("cleanup", cleanup.run())
-    maker = PictureMaker(
-        leases=parts.leases, keeper=keeper, providers=parts.providers, media=parts.media, settings=settings
-    )
+    maker = PictureMaker(keeper=keeper, providers=parts.providers, media=parts.media, settings=settings)
     images = GenerateImages(
         catalog=parts.catalog,
         access=parts.access,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, TypeVar
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.draining import DrainingTasks
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
@@ -110,6 +111,33 @@ class LeaseKeeper:
         self._duration = duration
         self._held: dict[str, token_pb2.Lease] = {}
 
+    async def acquire(
+        self,
+        *,
+        candidates: Sequence[token_pb2.LeaseCandidate],
+        api_key_id: str,
+        wait: timedelta,
+        excluded: Sequence[int] = (),
+    ) -> HeldLease:
+        """A lease for one picture, to be kept by `holding`. Raises what `LeaseClient.acquire` raises.
+
+        A caller that is cancelled, or whose answer is lost, leaves no lease behind.
+        """
+        request_id = new_id("lease")
+        try:
+            return await self._leases.acquire(
+                kind=token_pb2.KIND_IMAGE,
+                candidates=candidates,
+                api_key_id=api_key_id,
+                wait=wait,
+                duration=self._duration,
+                request_id=request_id,
+                excluded=excluded,
+            )
+        except (asyncio.CancelledError, DependencyUnavailable):
+            self._background.start("abandon-lease", self._abandon(request_id))
+            raise
+
     @asynccontextmanager
     async def holding(self, held: HeldLease) -> AsyncIterator[HeldToken]:
         """Keep a lease alive inside the block; at its end it is given back with the outcome, by a task of its own."""
@@ -140,6 +168,13 @@ class LeaseKeeper:
             if not renewal.renewed and renewal.lease_id in self._held:
                 # What was asked of the upstream is paid for and runs to its end.
                 log.warning("lease_lost", lease_id=renewal.lease_id)
+
+    async def _abandon(self, request_id: str) -> None:
+        try:
+            await self._leases.abandon(request_id)
+        except Flow2APIError as error:
+            # If there is a lease, it ends by its deadline.
+            log.info("lease_not_abandoned", request_id=request_id, reason=error.reason)
 
     async def _release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> None:
         for pause in (*_RELEASE_PAUSES_SECONDS, None):

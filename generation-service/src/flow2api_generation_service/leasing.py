@@ -61,7 +61,8 @@ class LeaseClient:
     ) -> HeldLease:
         """Lease a token that serves one of the candidates, waiting for one to come free.
 
-        Safe to repeat with the same ``request_id``. Cancelling it gives the place in the queue back. Raises
+        Safe to repeat with the same ``request_id``. Cancelling it gives the place in the queue back, but an answer that
+        is under way already takes its lease with it: see `abandon`. Raises
         CapacityError when nothing came free in time, FailedPrecondition with NO_ELIGIBLE_TOKEN when waiting is
         pointless, DependencyUnavailable.
         """
@@ -99,6 +100,15 @@ class LeaseClient:
         with rpc_errors("token"):
             answer = await self._stub.ReleaseLease(request, timeout=_CALL_TIMEOUT.total_seconds())
         return answer.was_live
+
+    async def abandon(self, request_id: str) -> None:
+        """End the lease that an `acquire` has taken without its caller knowing. Safe to repeat.
+
+        Only for a ``request_id`` that nobody repeats.
+        """
+        request = token_service_pb2.AbandonLeaseRequest(request_id=request_id)
+        with rpc_errors("token"):
+            await self._stub.AbandonLease(request, timeout=_CALL_TIMEOUT.total_seconds())
 
     async def credential(self, token_id: int, rejected_version: int = 0, failed_proxy_id: int = 0) -> Account:
         """The account of a token; refreshed first when the upstream has just refused that version of its credential,

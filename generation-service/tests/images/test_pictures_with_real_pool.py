@@ -24,7 +24,22 @@ from flow2api_token_service.access.bootstrap import SETTINGS_KEY_ID
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate as migrate_tokens
 from flow2api_token_service.settings import TokenServiceSettings
+from flow2api_token_service.tokens.servicer import TokenServicer
 from flow2api_upstream.settings import UpstreamSettings
+
+
+@pytest.fixture
+def crossing_answers(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Answers of AcquireLease that never arrive, though the leases are taken; tells when there is one."""
+    taken, acquire = asyncio.Event(), TokenServicer.AcquireLease
+
+    async def acquire_and_keep_quiet(self: TokenServicer, request: Any, context: Any) -> Any:
+        await acquire(self, request, context)
+        taken.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(TokenServicer, "AcquireLease", acquire_and_keep_quiet)
+    return taken
 
 
 @pytest_asyncio.fixture
@@ -129,6 +144,17 @@ async def test_client_that_goes_away_while_waiting_leaves_nothing(client: Any, t
     call = client.start()
     event = await call.read()
     assert event.progress.stage == image_pb2.IMAGE_STAGE_QUEUED
+    call.cancel()
+    await eventually(lambda: nothing_leased(tokens))
+
+
+async def test_lease_whose_answer_crosses_the_cancellation_is_given_back(
+    crossing_answers: asyncio.Event, client: Any, tokens: Any
+) -> None:
+    await add(tokens, "sandbox-st-1")
+    call = client.start()
+    await crossing_answers.wait()
+    assert (await pool_stats(tokens)).image_leases == 1
     call.cancel()
     await eventually(lambda: nothing_leased(tokens))
 

@@ -196,6 +196,23 @@ class TestAcquire:
             await acquire(tokens, **change)
 
 
+class TestAbandon:
+    async def test_lease_that_its_caller_never_got_is_ended_by_its_request(self, tokens, token):
+        await acquire(tokens, request_id="lost")
+        request = pb.AbandonLeaseRequest(request_id="lost")
+
+        assert (await tokens.AbandonLease(request)).was_live
+        assert not (await tokens.AbandonLease(request)).was_live
+
+        seen = await read(tokens, token)
+        assert (seen.image_leases, seen.stats.success_count, seen.stats.error_count) == (0, 0, 0)
+        await acquire(tokens)
+
+    async def test_refuses_a_missing_request_id(self, tokens):
+        with pytest.raises(InvalidArgument), rpc_errors("token"):
+            await tokens.AbandonLease(pb.AbandonLeaseRequest())
+
+
 class TestManyReplicas:
     async def test_replicas_keep_the_limits_together_and_serve_all(self, start_replica, sandbox):
         async with start_replica() as one, start_replica() as two:

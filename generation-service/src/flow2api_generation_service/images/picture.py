@@ -19,7 +19,6 @@ from flow2api_generation_service.images.progress import PictureProgress
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.images.search import AccountSearch
 from flow2api_generation_service.lease_keeper import HeldToken, LeaseKeeper
-from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import Picture
 from flow2api_generation_service.media.service import MediaService, Origin
@@ -90,13 +89,11 @@ class PictureMaker:
     def __init__(
         self,
         *,
-        leases: LeaseClient,
         keeper: LeaseKeeper,
         providers: ProviderRegistry,
         media: MediaService,
         settings: ImageSettings,
     ) -> None:
-        self._leases = leases
         self._keeper = keeper
         self._providers = providers
         self._media = media
@@ -109,11 +106,10 @@ class PictureMaker:
         that the upstream had made the picture.
         """
         search = AccountSearch(
-            leases=self._leases,
+            keeper=self._keeper,
             options=[option for option in job.request.plan.options if self._can(option)],
             api_key_id=job.request.api_key_id,
             wait=self._settings.image_token_wait,
-            lease=self._settings.image_lease_duration,
         )
         job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
         while True:

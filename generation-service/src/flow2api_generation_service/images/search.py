@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flow2api_common.errors import CapacityError, Flow2APIError
-from flow2api_common.ids import new_id
 from flow2api_generation_service.catalog.image_plan import ImageOption
-from flow2api_generation_service.leasing import NO_ELIGIBLE_TOKEN, HeldLease, LeaseClient, is_hopeless
+from flow2api_generation_service.lease_keeper import LeaseKeeper
+from flow2api_generation_service.leasing import NO_ELIGIBLE_TOKEN, HeldLease, is_hopeless
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import retry_rule, to_service_error
 from flow2api_upstream.port import UpstreamFailure
@@ -21,12 +21,11 @@ class AccountSearch:
     """What is left to try for one picture: routes, accounts and time to wait for one."""
 
     def __init__(
-        self, *, leases: LeaseClient, options: Sequence[ImageOption], api_key_id: str, wait: timedelta, lease: timedelta
+        self, *, keeper: LeaseKeeper, options: Sequence[ImageOption], api_key_id: str, wait: timedelta
     ) -> None:
-        self._leases = leases
+        self._keeper = keeper
         self._options = list(options)
         self._api_key_id = api_key_id
-        self._lease = lease
         self._wait_until = asyncio.get_running_loop().time() + wait.total_seconds()
         self._tried_token_ids: list[int] = []
         self._last_failure: UpstreamFailure | None = None
@@ -41,13 +40,10 @@ class AccountSearch:
             raise self._nobody_left()
         wait = timedelta(seconds=max(0.0, self._wait_until - asyncio.get_running_loop().time()))
         try:
-            held = await self._leases.acquire(
-                kind=token_pb2.KIND_IMAGE,
+            held = await self._keeper.acquire(
                 candidates=[_candidate(option) for option in self._options],
                 api_key_id=self._api_key_id,
                 wait=wait,
-                duration=self._lease,
-                request_id=new_id("lease"),
                 excluded=self._tried_token_ids,
             )
         except Flow2APIError as error:

@@ -60,6 +60,7 @@ class PoolIndex:
         self._unclaim = PoolScript(redis, "unclaim")
         self._release = PoolScript(redis, "release")
         self._give_back = PoolScript(redis, "give_back")
+        self._abandon = PoolScript(redis, "abandon")
         self._sweep = PoolScript(redis, "sweep")
         self._put_tokens = PoolScript(redis, "put_tokens")
         self._put_keys = PoolScript(redis, "put_keys")
@@ -116,6 +117,11 @@ class PoolIndex:
     async def give_back(self, request: LeaseRequest) -> None:
         """Leave the queue, and end the lease that nobody got, unless a repeat of the call has it by now."""
         await self._give_back(request_id=request.request_id, attempt=request.lease_id)
+
+    async def abandon(self, request_id: str) -> bool:
+        """End the lease that a request has got, whoever asked for it; tells whether it was live."""
+        answer = await self._abandon(request_id=request_id)
+        return bool(answer["was_live"])
 
     async def sweep(self) -> int:
         """End some leases past their deadline and wake some tokens; gives how many, to be called until 0."""

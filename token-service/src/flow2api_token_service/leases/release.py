@@ -47,6 +47,13 @@ class LeaseReleaser:
         """
         return await self._tasks.finish(self._release(lease, report), name="release")
 
+    async def abandon(self, request_id: str) -> bool:
+        """End the lease of a caller that has never got it, without an outcome; tells whether it was live.
+
+        Raises DependencyUnavailable.
+        """
+        return await self._index.abandon(request_id)
+
     async def _release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
         nonce = new_id()
         if report.proxy_id and report.outcome is Outcome.PROXY_FAILED:

@@ -98,15 +98,20 @@ def token_state(number: int) -> TokenState | None:
     return state
 
 
+def request_id(value: str) -> str:
+    """The id of an AcquireLease."""
+    if not value or len(value) > 200:
+        raise InvalidArgument.of("request_id", "A request id of at most 200 characters is required.")
+    return value
+
+
 def lease_request(request: token_service_pb2.AcquireLeaseRequest) -> LeaseRequest:
     """What AcquireLease asks for; the lease id is still to be given."""
-    if not request.request_id or len(request.request_id) > 200:
-        raise InvalidArgument.of("request_id", "A request id of at most 200 characters is required.")
     if not request.candidates:
         raise InvalidArgument.of("candidates", "At least one candidate is required.")
     return LeaseRequest(
         lease_id="",
-        request_id=request.request_id,
+        request_id=request_id(request.request_id),
         kind=_kind("kind", request.kind),
         candidates=tuple(_candidate(candidate) for candidate in request.candidates),
         api_key_id=request.api_key_id,

@@ -208,6 +208,12 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         lease, report = read_proto.lease_record(request.lease), read_proto.outcome_report(request.outcome)
         return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report))
 
+    async def AbandonLease(self, request: pb.AbandonLeaseRequest, context: Context) -> pb.AbandonLeaseResponse:
+        """End the lease of a caller who went away before it had the answer."""
+        del context
+        request_id = read_proto.request_id(request.request_id)
+        return pb.AbandonLeaseResponse(was_live=await self._releaser.abandon(request_id))
+
     async def GetCredential(self, request: pb.GetCredentialRequest, context: Context) -> pb.GetCredentialResponse:
         """Give the credential of a token, renewed if the upstream has refused the one before."""
         del context

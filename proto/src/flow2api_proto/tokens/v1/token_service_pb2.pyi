@@ -1135,6 +1135,50 @@ class ReleaseLeaseResponse(_message.Message):
 Global___ReleaseLeaseResponse: _TypeAlias = ReleaseLeaseResponse  # noqa: Y015
 
 @_typing.final
+class AbandonLeaseRequest(_message.Message):
+    """Request of AbandonLease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The `request_id` of the AcquireLease. Required."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbandonLeaseRequest: _TypeAlias = AbandonLeaseRequest  # noqa: Y015
+
+@_typing.final
+class AbandonLeaseResponse(_message.Message):
+    """Response of AbandonLease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAS_LIVE_FIELD_NUMBER: _builtins.int
+    was_live: _builtins.bool
+    """Whether there was a live lease."""
+    def __init__(
+        self,
+        *,
+        was_live: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["was_live", b"was_live"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AbandonLeaseResponse: _TypeAlias = AbandonLeaseResponse  # noqa: Y015
+
+@_typing.final
 class GetCredentialRequest(_message.Message):
     """Request of GetCredential."""
 

@@ -121,6 +121,11 @@ class TokenServiceStub:
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseRequest.SerializeToString,
                 response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseResponse.FromString,
                 _registered_method=True)
+        self.AbandonLease = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/AbandonLease',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.FromString,
+                _registered_method=True)
         self.GetCredential = channel.unary_unary(
                 '/flow2api.tokens.v1.TokenService/GetCredential',
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialRequest.SerializeToString,
@@ -264,6 +269,15 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AbandonLease(self, request, context):
+        """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
+        alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
+        nobody repeats: a repeat of the AcquireLease would lose its lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCredential(self, request, context):
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
         refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
@@ -355,6 +369,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.ReleaseLease,
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseRequest.FromString,
                     response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseResponse.SerializeToString,
+            ),
+            'AbandonLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbandonLease,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.SerializeToString,
             ),
             'GetCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCredential,
@@ -801,6 +820,33 @@ class TokenService:
             '/flow2api.tokens.v1.TokenService/ReleaseLease',
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseRequest.SerializeToString,
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReleaseLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbandonLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/AbandonLease',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,11 @@ class TokenServiceStub:
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
     ReleaseLease: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ReleaseLeaseRequest, _token_service_pb2.ReleaseLeaseResponse]
     """Ends a lease and tells the pool how the generation went. Safe to repeat: a lease is released once, its outcome counts once."""
+    AbandonLease: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.AbandonLeaseRequest, _token_service_pb2.AbandonLeaseResponse]
+    """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
+    alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
+    nobody repeats: a repeat of the AcquireLease would lose its lease.
+    """
     GetCredential: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
     refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
@@ -162,6 +167,11 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Moves the deadlines of many leases. Each is answered on its own; a lost lease is not an error of the call."""
     ReleaseLease: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ReleaseLeaseRequest, _token_service_pb2.ReleaseLeaseResponse]  # type: ignore[assignment]
     """Ends a lease and tells the pool how the generation went. Safe to repeat: a lease is released once, its outcome counts once."""
+    AbandonLease: _aio.UnaryUnaryMultiCallable[_token_service_pb2.AbandonLeaseRequest, _token_service_pb2.AbandonLeaseResponse]  # type: ignore[assignment]
+    """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
+    alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
+    nobody repeats: a repeat of the AcquireLease would lose its lease.
+    """
     GetCredential: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]  # type: ignore[assignment]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
     refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
@@ -325,6 +335,17 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.ReleaseLeaseResponse, _abc.Awaitable[_token_service_pb2.ReleaseLeaseResponse]]:
         """Ends a lease and tells the pool how the generation went. Safe to repeat: a lease is released once, its outcome counts once."""
+
+    @_abc_1.abstractmethod
+    def AbandonLease(
+        self,
+        request: _token_service_pb2.AbandonLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.AbandonLeaseResponse, _abc.Awaitable[_token_service_pb2.AbandonLeaseResponse]]:
+        """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
+        alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
+        nobody repeats: a repeat of the AcquireLease would lose its lease.
+        """
 
     @_abc_1.abstractmethod
     def GetCredential(

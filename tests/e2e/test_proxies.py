@@ -74,6 +74,12 @@ def make_picture(client: httpx.Client) -> None:
     assert answer.json()["data"][0]["b64_json"]
 
 
+def make_clip(client: httpx.Client) -> None:
+    body = {"model": "veo-3.1-fast", "prompt": "waves", "size": "1280x720", "seconds": "8"}
+    video = client.post("/v1/videos", json=body).raise_for_status().json()
+    block_until(lambda: client.get(f"/v1/videos/{video['id']}").json()["status"] == "completed", timeout=60)
+
+
 def proxy_of(admin: httpx.Client, proxy_id: int) -> dict[str, Any]:
     return dict(admin.get(f"/admin/proxies/{proxy_id}").raise_for_status().json())
 
@@ -98,9 +104,7 @@ def test_pictures_and_clips_go_over_the_proxy(
     before = server.call_count
 
     make_picture(client)
-    body = {"model": "veo-3.1-fast", "prompt": "waves", "size": "1280x720", "seconds": "8"}
-    video = client.post("/v1/videos", json=body).raise_for_status().json()
-    block_until(lambda: client.get(f"/v1/videos/{video['id']}").json()["status"] == "completed", timeout=60)
+    make_clip(client)
 
     assert server.call_count > before + 1
     assert set(server.targets) == {urlsplit(system.sandbox.urls["base_url"]).netloc}
@@ -118,6 +122,7 @@ def test_dead_proxy_is_replaced_without_a_failing_request_and_comes_back(
     servers.stop(first)
     for _ in range(4):
         make_picture(client)
+    make_clip(client)
 
     block_until(lambda: is_in_state(admin, first_id, "suspect"))
     shown = proxy_of(admin, first_id)

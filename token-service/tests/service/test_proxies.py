@@ -310,6 +310,19 @@ class TestOwnProxy:
         assert (await replica.tokens.UpdateToken(request)).token.own_proxy == ""
         assert await proxy_of(replica, token.token_id) == proxy_id
 
+    async def test_travels_in_an_export(self, replica, sandbox, start_proxy):
+        own = await start_proxy("socks5", user="me", password=PASSWORD)
+        token = await add_token(replica, sandbox, 1, proxy_url=own.url)
+        passphrase = "a long passphrase"
+        exported = await replica.tokens.ExportTokens(pb.ExportTokensRequest(passphrase=passphrase))
+        await replica.tokens.DeleteToken(pb.DeleteTokenRequest(token_id=token.token_id))
+
+        request = pb.ImportTokensRequest(sealed=exported.sealed, passphrase=passphrase)
+        (result,) = (await replica.tokens.ImportTokens(request)).results
+
+        assert PASSWORD not in exported.sealed
+        assert (await lease(replica, result.token_id)).credential.proxy_url == own.url
+
     async def test_its_failures_are_the_tokens(self, replica, sandbox, start_proxy):
         own = await start_proxy()
         token = await add_token(replica, sandbox, 1, proxy_url=own.url)
@@ -393,6 +406,35 @@ class TestHealth:
                 await eventually(lambda last=last: _checked_after(one.proxies, proxy_id, last))
                 first = await read_proxy(one.proxies, proxy_id)
                 assert server.call_count == before + 1
+
+    async def test_call_lost_on_the_way_has_the_proxy_checked_and_the_token_blamed(
+        self, start_replica, sandbox, start_proxy
+    ):
+        server = await start_proxy()
+        async with start_replica(proxy_check_interval=timedelta(hours=1)) as replica:
+            proxy_id = (await add_proxy(replica.proxies, server.url)).proxy_id
+            checked = await eventually(lambda: _checked(replica.proxies, proxy_id))
+            token = await add_token(replica, sandbox, 1)
+            held = await lease(replica, token.token_id)
+            await release(replica, held.lease, token_pb2.OUTCOME_NETWORK_ERROR, proxy_id=proxy_id)
+
+            last = checked.last_check_time.ToDatetime()
+            await eventually(lambda: _checked_after(replica.proxies, proxy_id, last))
+            assert await has_state(replica.proxies, proxy_id, proxy_pb.PROXY_STATE_ACTIVE)
+            now = (await replica.tokens.GetToken(pb.GetTokenRequest(token_id=token.token_id))).token
+            assert now.stats.consecutive_error_count == 1
+
+    async def test_proxy_that_hangs_does_not_hold_up_the_checks_of_others(self, start_replica, start_proxy):
+        hanging, other = await start_proxy("socks5"), await start_proxy()
+        hanging.hangs = True
+        settings = {"proxy_check_timeout": timedelta(minutes=5), "proxy_check_interval": timedelta(milliseconds=20)}
+        async with start_replica(**settings) as replica:
+            hanging_id = (await add_proxy(replica.proxies, hanging.url)).proxy_id
+            proxy_id = (await add_proxy(replica.proxies, other.url)).proxy_id
+            first = await eventually(lambda: _checked(replica.proxies, proxy_id))
+            last = first.last_check_time.ToDatetime()
+            await eventually(lambda: _checked_after(replica.proxies, proxy_id, last))
+            assert not (await read_proxy(replica.proxies, hanging_id)).HasField("last_check_time")
 
     async def test_disabled_proxy_is_not_checked(self, start_replica, start_proxy):
         server, other = await start_proxy(), await start_proxy()

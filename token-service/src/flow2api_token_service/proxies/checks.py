@@ -6,10 +6,12 @@ import asyncio
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError
+from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_token_service.leases.redis_lock import RedisLocks
 from flow2api_token_service.proxies.changes import ProxyChanges
@@ -88,16 +90,26 @@ class ProxyChecks:
         self._vault = vault
         self._locks = locks
         self._settings = settings
+        self._running: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(settings.proxy_check_concurrency)
         self._clock = clock
 
     async def run_round(self) -> None:
-        """Check what is due. One proxy's trouble never stops the others. Raises DependencyUnavailable of SQL."""
+        """Begin the checks that are due, without waiting for them: one that hangs never holds up the others.
+
+        Raises DependencyUnavailable of SQL.
+        """
         async with self._database.transaction(read_only=True) as session:
             due = await ProxyRepository(session).ids_to_check(now=self._clock(), limit=_BATCH)
-        async with asyncio.TaskGroup() as group:
-            for proxy_id in due:
-                group.create_task(self._check_if_due(proxy_id), name=f"check-proxy-{proxy_id}")
+        for proxy_id in due:
+            if proxy_id not in self._running:
+                task = asyncio.create_task(self._check_if_due(proxy_id), name=f"check-proxy-{proxy_id}")
+                self._running[proxy_id] = task
+                task.add_done_callback(partial(self._forget, proxy_id))
+
+    async def aclose(self) -> None:
+        """End the checks."""
+        await end_tasks(list(self._running.values()))
 
     async def check(self, proxy_id: int) -> tuple[ProxyRow, bool]:
         """Check one proxy now; tells whether it let us through. Raises NotFound, DependencyUnavailable."""
@@ -106,6 +118,9 @@ class ProxyChecks:
                 if is_mine:
                     return await self._check(await self._read(proxy_id))
             await self._locks.wait_until_free(_lock_of(proxy_id))
+
+    def _forget(self, proxy_id: int, _task: asyncio.Task[None]) -> None:
+        del self._running[proxy_id]
 
     async def _check_if_due(self, proxy_id: int) -> None:
         async with self._slots:
@@ -119,6 +134,9 @@ class ProxyChecks:
             except Flow2APIError as error:
                 # Still due: the next round tries again.
                 log.info("proxy_check_failed", proxy_id=proxy_id, reason=error.reason)
+            except Exception:
+                # The task owns the consequence: the next round tries again, and the others go on.
+                log.exception("proxy_check_broke", proxy_id=proxy_id)
 
     async def _check(self, looked_at: ProxyRow) -> tuple[ProxyRow, bool]:
         result = await self._probe.look(self._vault.open(looked_at.sealed_url, purpose=PROXY))

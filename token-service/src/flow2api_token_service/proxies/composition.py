@@ -70,6 +70,7 @@ def build_proxies(
         settings=settings,
         clock=clock,
     )
+    stack.push_async_callback(checks.aclose)
     return ProxyParts(
         directory=directory,
         reports=reports,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,6 +36,7 @@ class ProxyDirectory:
         self._usable: tuple[KnownProxy, ...] = ()
         self._opened: dict[str, str] = {}
         self._is_loaded = False
+        self._reading = asyncio.Lock()
 
     @property
     def is_empty(self) -> bool:
@@ -57,6 +59,11 @@ class ProxyDirectory:
 
     async def reload(self) -> None:
         """Read them anew. Raises DependencyUnavailable; what was known stays then."""
+        async with self._reading:
+            # One after the other: what was read earlier never replaces what was read later.
+            await self._read()
+
+    async def _read(self) -> None:
         async with self._database.transaction(read_only=True) as session:
             rows = await ProxyRepository(session).all()
         opened = {row.sealed_url: self._url(row) for row in rows}

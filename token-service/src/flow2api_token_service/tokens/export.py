@@ -11,7 +11,7 @@ from flow2api_common.database import Database
 from flow2api_common.errors import InvalidArgument
 from flow2api_common.logs import get_logger
 from flow2api_token_service.secrets.passphrase import open_with_passphrase, seal_with_passphrase
-from flow2api_token_service.secrets.vault import SECRET, Vault
+from flow2api_token_service.secrets.vault import PROXY, SECRET, Vault
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.repository import TokenRepository, token_not_found
 
@@ -34,8 +34,9 @@ class ExportedToken(BaseModel):
     video_enabled: bool = True
     image_concurrency: int = Field(default=-1, ge=-1, le=2**31 - 1)
     video_concurrency: int = Field(default=-1, ge=-1, le=2**31 - 1)
+    proxy_url: SecretStr = SecretStr("")
 
-    @field_serializer("secret", when_used="json")
+    @field_serializer("secret", "proxy_url", when_used="json")
     def _in_clear(self, secret: SecretStr) -> str:
         return secret.get_secret_value()
 
@@ -81,6 +82,9 @@ class TokenExporter:
             video_enabled=row.video_enabled,
             image_concurrency=row.image_concurrency,
             video_concurrency=row.video_concurrency,
+            proxy_url=SecretStr(
+                self._vault.open(row.sealed_proxy_url, purpose=PROXY) if row.sealed_proxy_url is not None else ""
+            ),
         )
 
 

@@ -50,5 +50,7 @@ def _read(message: pb.CreateTokenRequest) -> NewToken | Flow2APIError:
 
 
 def _creation(token: ExportedToken) -> pb.CreateTokenRequest:
-    fields = token.model_dump(exclude={"secret"})
-    return pb.CreateTokenRequest(**fields, secret=token.secret.get_secret_value())
+    fields = token.model_dump(exclude={"secret", "proxy_url"})
+    return pb.CreateTokenRequest(
+        **fields, secret=token.secret.get_secret_value(), proxy_url=token.proxy_url.get_secret_value()
+    )

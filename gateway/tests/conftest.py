@@ -367,6 +367,9 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     image_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     video_changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     dies_while_generating: bool = False
+    video_ids_by_request: dict[str, str] = field(default_factory=dict)
+    watch_requests: list[video_pb2.WatchVideoRequest] = field(default_factory=list)
+    listings: list[video_pb2.ListVideosRequest] = field(default_factory=list)
     watches: int = 0
     watch_breaks: int = 0
     watch_error: Flow2APIError | None = None
@@ -440,6 +443,9 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         self.video_requests.append(request)
         if self.early_error:
             raise self.early_error
+        if request.request_id in self.video_ids_by_request:
+            video = self.videos[self.video_ids_by_request[request.request_id]]
+            return video_pb2.CreateVideoResponse(video=video)
         if request.duration_seconds not in (0, 4, 8):
             raise InvalidArgument.of("duration_seconds", "The model makes clips of 8 or 4 seconds.")
         video_id = f"video_{len(self.videos) + 1}"
@@ -456,6 +462,8 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             metadata=request.metadata,
         )
         self.videos[video_id].create_time.FromSeconds(1_767_225_600)
+        if request.request_id:
+            self.video_ids_by_request[request.request_id] = video_id
         return video_pb2.CreateVideoResponse(video=self.videos[video_id], request_quota=self.request_quota)
 
     def _video(self, request: Any) -> video_pb2.Video:
@@ -468,6 +476,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         return video_pb2.GetVideoResponse(video=self._video(request))
 
     async def ListVideos(self, request: Any, context: Any) -> Any:
+        self.listings.append(request)
         videos = list(self.videos.values())
         if request.order != video_pb2.VIDEO_ORDER_OLDEST_FIRST:
             videos.reverse()
@@ -481,6 +490,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
 
     async def WatchVideo(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self.watches += 1
+        self.watch_requests.append(request)
         if self.watch_error:
             raise self.watch_error
         seen = request.after_version
@@ -502,8 +512,13 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         video = self._video(request)
         if video.state >= video_pb2.VIDEO_STATE_COMPLETED:
             raise FailedPrecondition("The video has ended.", reason="VIDEO_ALREADY_FINAL")
+        was_running = video.state == video_pb2.VIDEO_STATE_IN_PROGRESS
         video.state = video_pb2.VIDEO_STATE_CANCELLED
-        return video_pb2.CancelVideoResponse(video=video)
+        return video_pb2.CancelVideoResponse(
+            video=video,
+            charge=video_pb2.VIDEO_CHARGE_CHARGED if was_running else video_pb2.VIDEO_CHARGE_NONE,
+            charged_credits=20 if was_running else None,
+        )
 
     async def DeleteVideo(self, request: Any, context: Any) -> Any:
         del self.videos[self._video(request).video_id]

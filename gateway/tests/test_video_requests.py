@@ -165,7 +165,7 @@ async def test_events_follow_a_video_to_its_end(client: httpx.AsyncClient, world
     await world.generation.complete_video("video_1")
     response = await client.get("/v1/videos/video_1/events")
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.text.startswith("event: video.completed\ndata: {")
+    assert response.text.startswith("event: video.completed\nid: 2-100-final\ndata: {")
 
 
 async def test_content_by_range_and_head(client: httpx.AsyncClient, world: Any) -> None:

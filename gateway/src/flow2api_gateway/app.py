@@ -32,7 +32,7 @@ from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
 from flow2api_gateway.openai.chat import endpoints as chat_endpoints
 from flow2api_gateway.openai.images import endpoints as image_endpoints
-from flow2api_gateway.openai.videos import content_endpoint
+from flow2api_gateway.openai.videos import content_endpoint, events_endpoint
 from flow2api_gateway.openai.videos import endpoints as video_endpoints
 from flow2api_gateway.openai.webhooks import endpoints as receiver_endpoints
 from flow2api_gateway.operations import endpoints as operation_endpoints
@@ -44,6 +44,7 @@ _ROUTERS: Final = (
     image_endpoints.router,
     video_endpoints.router,
     content_endpoint.router,
+    events_endpoint.router,
     receiver_endpoints.router,
     media_endpoints.router,
     login_endpoints.router,

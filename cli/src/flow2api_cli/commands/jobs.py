@@ -27,11 +27,13 @@ _COLUMNS = {
 def list_jobs(
     *,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many, newest first.")] = 20,
+    status: Annotated[str, typer.Option(help="Only these, e.g. in_progress or cancelled,expired.")] = "",
+    model: Annotated[str, typer.Option(help="Only of this model.")] = "",
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the newest video jobs."""
-    answer = _call("GET", "/v1/videos", url, {"limit": limit})
+    answer = _call("GET", "/v1/videos", url, {"limit": limit, "status": status, "model": model})
     print_rows(answer["data"], _COLUMNS, as_json=as_json)
 
 

@@ -22,9 +22,10 @@ DONE: Final = b"data: [DONE]\n\n"
 log = get_logger(__name__)
 
 
-def data_event(payload: Any, *, event: str = "") -> bytes:
-    """One event with a JSON document as its data."""
+def data_event(payload: Any, *, event: str = "", event_id: str = "") -> bytes:
+    """One event with a JSON document as its data; a client that reconnects gives back the last ``event_id``."""
     head = f"event: {event}\n".encode() if event else b""
+    head += f"id: {event_id}\n".encode() if event_id else b""
     return b"%bdata: %b\n\n" % (head, orjson.dumps(payload))
 
 

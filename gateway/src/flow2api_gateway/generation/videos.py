@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.errors import DependencyUnavailable, UpstreamTimeout
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_gateway.edge.rate_limits import note_quota
@@ -62,26 +62,36 @@ async def follow_video(
     api_key_id: str,
     timeout: timedelta,
     after_version: int = 0,
+    after_progress_percent: int = 0,
 ) -> AsyncIterator[video_pb2.Video]:
-    """The job now and after each change; ends after a final state.
+    """The job now and after each change; ends after a final state. Progress never goes back.
 
     The service may go and come back meanwhile: the watch is taken up again after the last version seen, for as long as
-    two minutes without an answer. Closing the iterator leaves the job running.
+    two minutes without an answer. Closing the iterator leaves the job running. Raises UpstreamTimeout when the job has
+    not ended after ``timeout``; it goes on.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout.total_seconds()
     failures, silent_since = 0, loop.time()
     while True:
-        request = video_pb2.WatchVideoRequest(video_id=video_id, api_key_id=api_key_id, after_version=after_version)
+        request = video_pb2.WatchVideoRequest(
+            video_id=video_id,
+            api_key_id=api_key_id,
+            after_version=after_version,
+            after_progress_percent=after_progress_percent,
+        )
         try:
             with rpc_errors("generation"):
                 async for event in generation.WatchVideo(request, timeout=max(0.001, deadline - loop.time())):
                     failures, silent_since, after_version = 0, loop.time(), event.video.version
+                    after_progress_percent = max(after_progress_percent, event.video.progress_percent)
                     yield event.video
                     if event.video.state in FINAL_STATES:
                         return
             # The stream ended in between: the service is being replaced.
-        except DependencyUnavailable:
+        except DependencyUnavailable as error:
+            if loop.time() >= deadline:
+                raise UpstreamTimeout("The video was not ready in time; it goes on.", paid=True) from error
             if loop.time() - silent_since > _PATIENCE_SECONDS:
                 raise
         log.info("video_watch_resumed", video_id=video_id, failures=failures)

@@ -1,14 +1,12 @@
-"""Who waits for a job to change is woken: in this process at once, in every other replica by a plain NATS message.
+"""Who waits for a job to change is told: in this process at once, in every other replica by a plain NATS message.
 
-Such a message may be lost, so that nobody relies on it alone: a waiter looks at the table every now and then as well.
+Such a message may be lost, so that nobody relies on it alone: who waits looks at the table every now and then as well.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -27,11 +25,12 @@ _LOOK_AT_CLIENT: Final = timedelta(seconds=1)
 
 
 class VideoChanges:
-    """Announces changes of jobs and wakes those who wait for them."""
+    """Announces changes of jobs and tells those who listen."""
 
     def __init__(self, *, nats: NatsConnection) -> None:
         self._nats = nats
-        self._waiters: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: list[Callable[[str], None]] = []
+        self._is_subscribed = False
 
     async def announce(self, video_id: str) -> None:
         """Say that a job has changed, after the commit. Never fails."""
@@ -43,21 +42,19 @@ class VideoChanges:
         except (nats.errors.Error, OSError) as error:
             log.debug("change_not_announced", video_id=video_id, error=repr(error))
 
-    @contextmanager
-    def waiter(self, video_id: str) -> Iterator[ChangeWaiter]:
-        """Something to wait with; a change that comes between two waits is not missed."""
-        event = asyncio.Event()
-        self._waiters[video_id].add(event)
-        try:
-            yield ChangeWaiter(event)
-        finally:
-            self._waiters[video_id].discard(event)
-            if not self._waiters[video_id]:
-                del self._waiters[video_id]
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the id of each job that is announced as changed, here or by another replica."""
+        self._listeners.append(listener)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether announcements of other replicas come in."""
+        return self._is_subscribed and self._nats.is_connected
 
     async def run(self) -> None:
         """Listen to the other replicas until cancelled."""
         while True:
+            self._is_subscribed = False
             await self._nats.wait_connected()
             client = self._nats.client
             try:
@@ -67,6 +64,7 @@ class VideoChanges:
                 log.debug("changes_not_subscribed", error=repr(error))
                 await asyncio.sleep(_LOOK_AT_CLIENT.total_seconds())
                 continue
+            self._is_subscribed = True
             while self._nats.client is client:  # noqa: ASYNC110 - the connection tells nobody that it has a new client
                 await asyncio.sleep(_LOOK_AT_CLIENT.total_seconds())
 
@@ -74,22 +72,5 @@ class VideoChanges:
         self._wake(message.subject.rpartition(".")[2])
 
     def _wake(self, video_id: str) -> None:
-        for event in self._waiters.get(video_id, ()):
-            event.set()
-
-
-class ChangeWaiter:
-    """Waits for the next change of one job."""
-
-    def __init__(self, event: asyncio.Event) -> None:
-        self._event = event
-
-    async def wait(self, timeout: timedelta) -> bool:
-        """Whether a change was announced before this much time had passed."""
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                await self._event.wait()
-        except TimeoutError:
-            return False
-        self._event.clear()
-        return True
+        for listener in self._listeners:
+            listener(video_id)

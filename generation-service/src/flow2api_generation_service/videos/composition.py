@@ -31,6 +31,7 @@ from flow2api_generation_service.videos.submit_generate import GenerateStage
 from flow2api_generation_service.videos.submit_upscale import UpscaleStage
 from flow2api_generation_service.videos.sweep import Sweeper
 from flow2api_generation_service.videos.watch import VideoWatch
+from flow2api_generation_service.videos.watched import WatchedVideos
 from flow2api_generation_service.webhooks.job_receiver import JobReceivers
 from flow2api_upstream.registry import ProviderRegistry
 
@@ -125,6 +126,8 @@ async def running_videos(
     tasks.start("video-changes", changes.run())
     tasks.start("video-sweep", Sweeper(database=database, changes=changes, clock=clock, settings=settings).run())
     reader = VideoReader(database=database, clock=clock)
+    watched = WatchedVideos(reader=reader, changes=changes, clock=clock)
+    tasks.start("video-watch", watched.run())
     try:
         yield VideoRpcs(
             creation=VideoCreation(
@@ -139,7 +142,7 @@ async def running_videos(
             ),
             receivers=receivers,
             reader=reader,
-            watch=VideoWatch(reader=reader, changes=changes),
+            watch=VideoWatch(watched=watched),
             end=VideoEnd(database=database, media=media, changes=changes, clock=clock),
         )
     finally:

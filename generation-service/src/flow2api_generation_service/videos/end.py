@@ -8,6 +8,8 @@ is and the lease ends with the truth. What it reports is dropped, and a file tha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import FailedPrecondition
@@ -21,8 +23,17 @@ from flow2api_generation_service.videos.read import video_not_found
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import FINAL_STATES
 from flow2api_generation_service.videos.transitions import JobTransitions
+from flow2api_proto.generation.v1 import video_pb2
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a job has cost when it was cancelled. ``credits`` is None where nothing was charged, or not in credits."""
+
+    kind: video_pb2.VideoCharge.ValueType
+    credits: int | None = None
 
 
 class VideoEnd:
@@ -34,14 +45,14 @@ class VideoEnd:
         self._changes = changes
         self._clock = clock
 
-    async def cancel(self, video_id: str, *, api_key_id: str) -> None:
-        """Stop a job. Raises NotFound, FailedPrecondition VIDEO_ALREADY_FINAL."""
+    async def cancel(self, video_id: str, *, api_key_id: str) -> Charge:
+        """Stop a job, and say what it has cost. Raises NotFound, FailedPrecondition VIDEO_ALREADY_FINAL."""
         while True:
             job = await self._get(video_id, api_key_id)
             if job.state in FINAL_STATES:
                 raise FailedPrecondition(f"The video is already {job.state}.", reason="VIDEO_ALREADY_FINAL")
             if await self._cancel(job):
-                return
+                return charge_of(job)
 
     async def delete(self, video_id: str, *, api_key_id: str) -> None:
         """Remove a job and its file; a running one is cancelled first. Raises NotFound."""
@@ -64,7 +75,7 @@ class VideoEnd:
 
     async def _cancel(self, job: JobRow) -> bool:
         # The version is part of the guard, so that what is said about the charge is true of the state that is left.
-        is_paid = job.submit_time is not None or job.submit_started_at is not None
+        is_paid = charge_of(job).kind != video_pb2.VIDEO_CHARGE_NONE
         async with self._database.transaction() as session:
             cancelled = await JobTransitions(session, clock=self._clock).end(
                 job.video_id, CANCELLED_PAID if is_paid else CANCELLED_UNPAID, version=job.version
@@ -73,3 +84,12 @@ class VideoEnd:
             log.info("video_cancelled", video_id=job.video_id, from_state=job.state)
             await self._changes.announce(job.video_id)
         return cancelled
+
+
+def charge_of(job: JobRow) -> Charge:
+    """What a job that is not final has cost so far."""
+    if job.submit_time is not None:
+        return Charge(video_pb2.VIDEO_CHARGE_CHARGED, job.credits)
+    if job.submit_started_at is not None:
+        return Charge(video_pb2.VIDEO_CHARGE_UNKNOWN, job.credits)
+    return Charge(video_pb2.VIDEO_CHARGE_NONE)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,10 +19,23 @@ from flow2api_generation_service.videos.job_to_grpc import JOB_STATES, video_of
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import JobState
-from flow2api_proto.generation.v1 import video_pb2
+from flow2api_proto.generation.v1 import media_pb2, video_pb2
 
 DEFAULT_PAGE_SIZE: Final = 20
 LARGEST_PAGE_SIZE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """A job as it was read; it can be shown at any later time, because only its estimated progress depends on that."""
+
+    job: JobRow
+    queue_position: int
+    media: media_pb2.Media | None
+
+    def video(self, now: datetime) -> video_pb2.Video:
+        """The job as its readers see it."""
+        return video_of(self.job, now=now, queue_position=self.queue_position, media=self.media)
 
 
 class VideoReader:
@@ -58,6 +72,9 @@ class VideoReader:
                 api_key_id=request.api_key_id,
                 states=[JOB_STATES[state] for state in request.states],
                 oldest_first=request.order == video_pb2.VIDEO_ORDER_OLDEST_FIRST,
+                model_ids=request.model_ids,
+                created_from=_time(request, "create_time_from"),
+                created_before=_time(request, "create_time_before"),
             )
             videos = await self._described(session, jobs[:size])
         return video_pb2.ListVideosResponse(
@@ -73,15 +90,24 @@ class VideoReader:
             today = await repository.count_completed_since(midnight)
         return {state.value: count for state, count in counts.items()}, today
 
+    async def snapshots(self, video_ids: Sequence[str]) -> dict[str, JobSnapshot]:
+        """Those of these jobs that are there."""
+        async with self._database.transaction(read_only=True) as session:
+            jobs = await JobRepository(session).with_ids(video_ids)
+            return {snapshot.job.video_id: snapshot for snapshot in await self._snapshots(session, jobs)}
+
     async def _described(self, session: AsyncSession, jobs: Sequence[JobRow]) -> list[video_pb2.Video]:
+        now = self._clock()
+        return [snapshot.video(now) for snapshot in await self._snapshots(session, jobs)]
+
+    async def _snapshots(self, session: AsyncSession, jobs: Sequence[JobRow]) -> list[JobSnapshot]:
         now = self._clock()
         repository = JobRepository(session)
         positions = await repository.queue_positions([job.video_id for job in jobs if job.state == JobState.QUEUED])
         files = await _files_of(session, jobs, now)
         return [
-            video_of(
+            JobSnapshot(
                 job,
-                now=now,
                 queue_position=positions.get(job.video_id, 0),
                 media=media_to_grpc(files[job.media_id]) if job.media_id in files else None,
             )
@@ -92,6 +118,12 @@ class VideoReader:
 def video_not_found(video_id: str) -> NotFound:
     """The job does not exist, or is somebody else's."""
     return NotFound("The video does not exist.", reason="VIDEO_NOT_FOUND", metadata={"video_id": video_id[:64]})
+
+
+def _time(
+    request: video_pb2.ListVideosRequest, name: Literal["create_time_from", "create_time_before"]
+) -> datetime | None:
+    return getattr(request, name).ToDatetime(tzinfo=UTC) if request.HasField(name) else None
 
 
 async def _files_of(session: AsyncSession, jobs: Sequence[JobRow], now: datetime) -> dict[str | None, MediaRow]:

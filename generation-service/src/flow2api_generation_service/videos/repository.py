@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.states import JobState
@@ -34,6 +33,11 @@ class JobRepository:
             statement = statement.where(JobRow.api_key_id == api_key_id)
         return await self._session.scalar(statement.execution_options(populate_existing=True))
 
+    async def with_ids(self, video_ids: Sequence[str]) -> Sequence[JobRow]:
+        """Those of these jobs that are there, as they are now."""
+        statement = select(JobRow).where(JobRow.video_id.in_(video_ids))
+        return (await self._session.scalars(statement)).all()
+
     async def find_by_request(self, api_key_id: str, request_id: str) -> JobRow | None:
         """The job that this key made with this idempotency key."""
         statement = select(JobRow).where(JobRow.api_key_id == api_key_id, JobRow.request_id == request_id)
@@ -52,6 +56,9 @@ class JobRepository:
         api_key_id: str = "",
         states: Collection[JobState] = (),
         oldest_first: bool = False,
+        model_ids: Collection[str] = (),
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
     ) -> Sequence[JobRow]:
         """Jobs by creation, newest first. Ids are time-ordered, so that the id is the cursor."""
         statement = select(JobRow).limit(limit)
@@ -59,6 +66,12 @@ class JobRepository:
             statement = statement.where(JobRow.api_key_id == api_key_id)
         if states:
             statement = statement.where(JobRow.state.in_(states))
+        if model_ids:
+            statement = statement.where(JobRow.model_id.in_(model_ids))
+        if created_from is not None:
+            statement = statement.where(JobRow.create_time >= created_from)
+        if created_before is not None:
+            statement = statement.where(JobRow.create_time < created_before)
         if after_video_id and oldest_first:
             statement = statement.where(JobRow.video_id > after_video_id)
         elif after_video_id:
@@ -70,17 +83,10 @@ class JobRepository:
         """How many queued jobs are before each of these queued jobs."""
         if not video_ids:
             return {}
-        earlier = aliased(JobRow)
-        before = (
-            select(func.count())
-            .where(earlier.state == JobState.QUEUED, earlier.video_id < JobRow.video_id)
-            .correlate(JobRow)
-            .scalar_subquery()
-            .label("position")
-        )
-        statement = select(JobRow.video_id, before).where(
-            JobRow.video_id.in_(video_ids), JobRow.state == JobState.QUEUED
-        )
+        # One pass over the queue, however many are asked for.
+        place = (func.row_number().over(order_by=JobRow.video_id) - 1).label("position")
+        queue = select(JobRow.video_id, place).where(JobRow.state == JobState.QUEUED).subquery()
+        statement = select(queue.c.video_id, queue.c.position).where(queue.c.video_id.in_(video_ids))
         return {row.video_id: row.position for row in await self._session.execute(statement)}
 
     async def past_deadline(self, before: datetime, *, states: Collection[JobState], limit: int) -> Sequence[JobRow]:

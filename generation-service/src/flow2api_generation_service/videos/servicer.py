@@ -68,7 +68,10 @@ class VideoRpcs:
         """Follow one job to its final state."""
         del context
         videos = self._watch.follow(
-            request.video_id, api_key_id=request.api_key_id, after_version=request.after_version
+            request.video_id,
+            api_key_id=request.api_key_id,
+            after_version=request.after_version,
+            after_progress_percent=request.after_progress_percent,
         )
         async for video in videos:
             yield video_pb2.WatchVideoResponse(video=video)
@@ -78,8 +81,10 @@ class VideoRpcs:
     ) -> video_pb2.CancelVideoResponse:
         """Stop a job."""
         del context
-        await self._end.cancel(request.video_id, api_key_id=request.api_key_id)
-        return video_pb2.CancelVideoResponse(video=await self._reader.get(request.video_id))
+        charge = await self._end.cancel(request.video_id, api_key_id=request.api_key_id)
+        return video_pb2.CancelVideoResponse(
+            video=await self._reader.get(request.video_id), charge=charge.kind, charged_credits=charge.credits
+        )
 
     async def DeleteVideo(  # noqa: N802 - the name of the RPC
         self, request: video_pb2.DeleteVideoRequest, context: _Context

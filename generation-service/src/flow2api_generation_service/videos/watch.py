@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Final
 
-from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.job_to_grpc import JOB_STATES
-from flow2api_generation_service.videos.read import VideoReader
+from flow2api_generation_service.videos.read import video_not_found
 from flow2api_generation_service.videos.states import FINAL_STATES
+from flow2api_generation_service.videos.watched import WatchedVideos, signature
 from flow2api_proto.generation.v1 import video_pb2
-
-_LOOK_INTERVAL: Final = timedelta(seconds=1)
-"""Notifications may be lost, and progress rises without any change of the row."""
 
 
 class VideoWatch:
     """Streams of changes."""
 
-    def __init__(self, *, reader: VideoReader, changes: VideoChanges) -> None:
-        self._reader = reader
-        self._changes = changes
+    def __init__(self, *, watched: WatchedVideos) -> None:
+        self._watched = watched
 
-    async def follow(self, video_id: str, *, api_key_id: str, after_version: int) -> AsyncIterator[video_pb2.Video]:
+    async def follow(
+        self, video_id: str, *, api_key_id: str, after_version: int, after_progress_percent: int = 0
+    ) -> AsyncIterator[video_pb2.Video]:
         """The job after each change, and whenever its estimated progress or place in the queue moves.
 
-        It begins with the job as it is now, unless the caller has seen that version; it ends with a final state, which
-        is told even to who has seen it. Raises NotFound VIDEO_NOT_FOUND, also when the job is deleted meanwhile.
+        It begins with the job as it is now, unless the caller has seen that version and progress; it ends with a final
+        state, which is told even to who has seen it. Progress never goes back, below what the caller has seen neither:
+        the clocks of replicas differ a little. Raises NotFound VIDEO_NOT_FOUND, also when the job is deleted meanwhile.
         """
-        with self._changes.waiter(video_id) as waiter:
-            video = await self._reader.get(video_id, api_key_id=api_key_id)
-            seen = _signature(video) if video.version <= after_version else None
+        progress = min(max(after_progress_percent, 0), 100)
+        seen: tuple[int, int, int] | None = None
+        with self._watched.watching(video_id) as watcher:
+            is_first = True
             while True:
-                if _is_final(video) or _signature(video) != seen:
-                    seen = _signature(video)
+                video = await watcher.now()
+                if api_key_id and video.api_key_id != api_key_id:
+                    raise video_not_found(video_id)
+                if video.progress_percent < progress:
+                    # A copy: the other watchers have it too.
+                    video = _with_progress(video, progress)
+                if is_first and video.version <= after_version:
+                    seen = (video.version, after_progress_percent or video.progress_percent, video.queue_position)
+                is_first = False
+                if _is_final(video) or signature(video) != seen:
+                    seen, progress = signature(video), video.progress_percent
                     yield video
                 if _is_final(video):
                     return
-                await waiter.wait(_LOOK_INTERVAL)
-                video = await self._reader.get(video_id, api_key_id=api_key_id)
+                await watcher.changed()
 
 
-def _signature(video: video_pb2.Video) -> tuple[int, int, int]:
-    return video.version, video.progress_percent, video.queue_position
+def _with_progress(video: video_pb2.Video, progress_percent: int) -> video_pb2.Video:
+    copy = video_pb2.Video()
+    copy.CopyFrom(video)
+    copy.progress_percent = progress_percent
+    return copy
 
 
 def _is_final(video: video_pb2.Video) -> bool:

@@ -1,8 +1,7 @@
-"""``/v1/videos``: create, read, list, delete, cancel, remix, follow."""
+"""``/v1/videos``: create, read, list, delete, cancel, remix."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -15,17 +14,16 @@ from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
-from flow2api_gateway.edge.event_stream import EventStream, data_event
 from flow2api_gateway.edge.forms import is_form, read_form
-from flow2api_gateway.edge.peeking import peeked
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.pictures import input_images
-from flow2api_gateway.generation.videos import accept_video, create_video, follow_video, get_video
+from flow2api_gateway.generation.videos import accept_video, create_video, get_video
 from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
-from flow2api_gateway.openai.requests import error_event, idempotency_key, link_to
+from flow2api_gateway.openai.requests import idempotency_key, link_to
 from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object, video_status
+from flow2api_gateway.openai.videos.list_filters import states_of, time_of, words_of
 from flow2api_gateway.openai.videos.schemas import VideoCreateRequest, VideoRemixRequest
 from flow2api_gateway.openai.videos.videos_to_grpc import (
     VIDEO_FIELDS,
@@ -41,6 +39,11 @@ router: Final = APIRouter(tags=["videos"])
 # The SDK's poll helper waits this long between two looks; without it, one second for good.
 _POLL_HEADERS: Final = {"openai-poll-after-ms": "2000"}
 _MAX_PAGE: Final = 100
+_CHARGES: Final = {
+    video_pb2.VIDEO_CHARGE_NONE: "none",
+    video_pb2.VIDEO_CHARGE_CHARGED: "charged",
+    video_pb2.VIDEO_CHARGE_UNKNOWN: "unknown",
+}
 _ORDERS: Final = {"desc": video_pb2.VIDEO_ORDER_UNSPECIFIED, "asc": video_pb2.VIDEO_ORDER_OLDEST_FIRST}
 
 
@@ -74,14 +77,28 @@ async def list_all(
     after: Annotated[str, Query()] = "",
     limit: Annotated[str, Query()] = "20",
     order: Annotated[str, Query()] = "desc",
+    status: Annotated[str, Query()] = "",
+    model: Annotated[str, Query()] = "",
+    created_after: Annotated[str, Query()] = "",
+    created_before: Annotated[str, Query()] = "",
 ) -> Response:
-    """The videos of this key, a page at a time: the next begins ``after`` the last id of this one."""
+    """The videos of this key, a page at a time: the next begins ``after`` the last id of this one.
+
+    ``status`` and ``model`` may name several, separated by commas; the times are Unix seconds.
+    """
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MAX_PAGE):
         raise InvalidArgument.of("limit", f"'limit' must be between 1 and {_MAX_PAGE}.")
     if order not in _ORDERS:
         raise InvalidArgument.of("order", "'order' must be 'asc' or 'desc'.")
     listing = video_pb2.ListVideosRequest(
-        page_size=int(limit), after_video_id=after, api_key_id=api_key.api_key_id, order=_ORDERS[order]
+        page_size=int(limit),
+        after_video_id=after,
+        api_key_id=api_key.api_key_id,
+        order=_ORDERS[order],
+        states=states_of(status),
+        model_ids=words_of(model),
+        create_time_from=time_of(created_after, param="created_after"),
+        create_time_before=time_of(created_before, param="created_before"),
     )
     with client_fields({"after_video_id": "after"}), rpc_errors("generation"):
         page = await gateway.peers.generation.ListVideos(listing)
@@ -107,12 +124,13 @@ async def delete(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Resp
 
 @router.post("/v1/videos/{video_id}/cancel", summary="Cancel a video", responses=ERRORS)
 async def cancel(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """Stops it; before it was submitted nothing is charged."""
+    """Stops it. ``charge`` is ``none`` before it was submitted, ``charged`` after, ``unknown`` in between."""
     with rpc_errors("generation"):
         answer = await gateway.peers.generation.CancelVideo(
             video_pb2.CancelVideoRequest(video_id=video_id, api_key_id=api_key.api_key_id)
         )
-    return _answer(gateway, answer.video)
+    charged = answer.charged_credits if answer.HasField("charged_credits") else None
+    return _answer(gateway, answer.video, charge=_CHARGES.get(answer.charge), charged_credits=charged)
 
 
 @router.post(
@@ -141,31 +159,9 @@ async def remix(request: Request, video_id: str, api_key: ApiKeyDep, gateway: Ga
         return _answer(gateway, await create_video(gateway.peers.generation, job))
 
 
-@router.get("/v1/videos/{video_id}/events", summary="Follow a video", responses=ERRORS)
-async def follow(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """The Video object now and after each change as server-sent events, until it is final."""
-    versions = follow_video(
-        gateway.peers.generation,
-        video_id,
-        api_key_id=api_key.api_key_id,
-        timeout=gateway.settings.video_answer_timeout,
-    )
-    versions = await peeked(versions, gateway.settings.heartbeat_interval)
-    return EventStream(
-        _video_events(gateway, versions),
-        drain=gateway.drain,
-        heartbeat=gateway.settings.heartbeat_interval,
-        render_error=partial(error_event, event="error"),
-    )
-
-
-async def _video_events(gateway: Gateway, versions: AsyncIterator[video_pb2.Video]) -> AsyncIterator[bytes]:
-    async for video in versions:
-        document = video_object(video, partial(link_to, gateway))
-        yield data_event(document, event=f"video.{document['status']}")
-
-
 def _answer(gateway: Gateway, video: video_pb2.Video, **extra: Any) -> Response:
     """The Video object, with what ``extra`` has to add."""
-    document = video_object(video, partial(link_to, gateway)) | {name: value for name, value in extra.items() if value}
+    document = video_object(video, partial(link_to, gateway)) | {
+        name: value for name, value in extra.items() if value not in (None, "")
+    }
     return json_response(document, headers=_POLL_HEADERS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from flow2api_sandbox.accounts import SessionState
 from flow2api_sandbox.faults import Fault
@@ -67,6 +68,12 @@ def error_of(answer: httpx.Response, status: int) -> str:
 def length(event: dict[str, Any]) -> timedelta:
     """How long a pause was when it began."""
     return datetime.fromisoformat(event["until"]) - datetime.fromisoformat(event["time"])
+
+
+def disabled_count() -> float:
+    """What operators are alerted on."""
+    labels = {"provider": "flow", "state": "disabled"}
+    return REGISTRY.get_sample_value("flow2api_token_state_changes_total", labels) or 0.0
 
 
 async def new_events(system: Installation, token_id: int, known: int) -> list[dict[str, Any]]:
@@ -200,10 +207,13 @@ class TestAccessTokenRejected:
         account.session_state = SessionState.SIGNED_OUT
         system.sandbox.world.expire_access_tokens()
 
+        told = disabled_count()
+
         refused = await system.generate()
 
         assert error_of(refused, 502) == "upstream_error"
         await until_state(system, token_id, "disabled", "st_expired")
+        assert disabled_count() == told + 1
         change = (await system.events(token_id))[-1]
         assert (change["actor"], change["cause"], change["state_after"]) == ("refresh", "auth", "disabled")
         assert change["until"] is None

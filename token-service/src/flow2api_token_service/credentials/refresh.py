@@ -195,7 +195,7 @@ class Refresher:
             log.info("token_refreshed", token_id=token_id, provider=row.provider, version=row.credential_version)
             return credential
         if look.failure.failure_class is FailureClass.AUTH:
-            raise self._dead(token_id, row.state_reason)
+            raise _dead(row.state_reason)
         if look.failure.failure_class is FailureClass.VERIFICATION:
             raise to_service_error(look.failure, paid=False)
         if grant is None:
@@ -229,18 +229,16 @@ class Refresher:
         if is_stale:
             return credential
         if failure.failure_class is FailureClass.AUTH:
-            raise self._dead(token_id, row.state_reason) from failure
+            raise _dead(row.state_reason) from failure
         log.warning("token_refresh_failed", token_id=token_id, failure_class=failure.failure_class)
         if failure.failure_class is FailureClass.VERIFICATION:
             message = str(to_service_error(failure, paid=False))
             raise UpstreamRejected(message, reason="UPSTREAM_VERIFICATION_REQUIRED") from failure
         raise _unavailable(failure) from failure
 
-    def _dead(self, token_id: int, reason: str) -> SessionDead:
-        log.warning("token_disabled", token_id=token_id, reason=reason)
-        return SessionDead(
-            "The upstream no longer accepts the secret of this token.", metadata={"state_reason": reason}
-        )
+
+def _dead(reason: str) -> SessionDead:
+    return SessionDead("The upstream no longer accepts the secret of this token.", metadata={"state_reason": reason})
 
 
 def _unavailable(failure: UpstreamFailure) -> UpstreamUnavailable:

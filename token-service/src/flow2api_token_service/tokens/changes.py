@@ -11,6 +11,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
+from flow2api_token_service.health.announce import announce
 from flow2api_token_service.health.events import Cause, event_of_new, events_between
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.leases.pool_index import PoolIndex
@@ -76,6 +77,7 @@ class TokenChanges:
             session.add_all(events_between(token_id, health, health_of(row), cause=cause, now=now))
             if row.project_id and row.project_id != project_id:
                 await repository.add_project(row.id, row.project_id, row.project_name, now)
+        announce(row.id, row.provider, health, health_of(row), cause=cause)
         await self._publish(row, credits_are_fresh=credits_are_fresh)
         return row
 

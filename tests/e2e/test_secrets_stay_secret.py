@@ -16,6 +16,7 @@ from flow2api_testing.secret_run import (
     found_secrets,
     kept_files,
     public,
+    remove_proxies,
     run_with_secrets,
 )
 from flow2api_testing.systems import System, all_in_one_system
@@ -39,6 +40,7 @@ def test_nothing_holds_a_secret_in_clear(system: System, directory: Path) -> Non
     kept = kept_files(directory)
     assert found_secrets({**kept, "answers": "\n".join(run.answers).encode()}, run.secrets) == []
     assert {"up.log", "tokens.db", "generation.db"} <= {Path(name).name for name in kept}
+    remove_proxies(system)
 
 
 def test_keys_can_be_exchanged_between_two_runs(system: System, directory: Path) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from flow2api_testing.programs import block_until
+from flow2api_testing.proxies import ProxyScheme, ProxyServer, ProxyThread, proxy_thread
 from flow2api_testing.systems import ADMIN_PASSWORD, API_KEY, System
 
 SESSION, ROTATED_SESSION, DEAD_SESSION = "st-7f3a9c-of-this-test", "st-1b8e2d-that-is-rotated", "st-90cc41-of-nobody"
@@ -23,6 +24,11 @@ PASSPHRASE = "end-to-end passphrase"
 WEBHOOK_KEY = "of-this-run-alone-771"
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(WEBHOOK_KEY.encode()).decode()}"
 _SHOWN = 12
+_SCHEMES: tuple[ProxyScheme, ...] = ("http", "socks5", "socks5h")
+
+
+PROXY_USER, PROXY_PASSWORD = "proxy-user-of-this-run", "proxy/5e81 of this run"
+WRONG_PROXY_PASSWORD = "proxy-c27d-that-is-wrong"
 
 
 @dataclass(slots=True)
@@ -34,6 +40,7 @@ class SecretRun:
         default_factory=lambda: {
             *(API_KEY, ADMIN_PASSWORD, WRONG_PASSWORD, PASSPHRASE, ACCESS_TOKEN, GEMINI_KEY),
             *(SESSION, ROTATED_SESSION, DEAD_SESSION, WEBHOOK_SECRET, WEBHOOK_KEY),
+            *(PROXY_USER, PROXY_PASSWORD, WRONG_PROXY_PASSWORD, f"{PROXY_USER}:{PROXY_PASSWORD}"),
         }
     )
 
@@ -52,7 +59,7 @@ def run_with_secrets(system: System, *, webhook_url: str = "") -> SecretRun:
     run = SecretRun()
     add_upstream_account(system, SESSION)
     add_upstream_account(system, ROTATED_SESSION, rotate_session_token=True)
-    with system.admin() as admin, public(system) as client:
+    with system.admin() as admin, public(system) as client, proxy_thread() as servers:
         run.secrets.add(admin.headers["authorization"].removeprefix("Bearer "))
         lines, is_text = f"{SESSION}\n{DEAD_SESSION}\n{ROTATED_SESSION}\n{SESSION}\n", {"content-type": "text/plain"}
         imported = run.keep(admin.post("/admin/tokens/import", content=lines, headers=is_text))
@@ -61,11 +68,17 @@ def run_with_secrets(system: System, *, webhook_url: str = "") -> SecretRun:
         for each in admin.get("/admin/tokens").json():
             if each["remark"] == "end to end":  # The accounts of the sandbox itself are named by their secrets.
                 admin.delete(f"/admin/tokens/{each['id']}").raise_for_status()
+        proxies = _add_proxies(run, admin, servers)
         if webhook_url:
             _register_receiver(run, client, webhook_url)
         _generate(run, client, webhook_url)
         if webhook_url:
             _wait_for_attempts(run, admin)
+        assert sum(each.call_count for each in proxies) > 0
+        servers.stop(proxies[-1])
+        for path in [f"proxies/{each['id']}" for each in run.keep(admin.get("/admin/proxies")).json()]:
+            run.keep(admin.post(f"/admin/{path}/check"))
+            run.keep(admin.get(f"/admin/{path}"))
         run.keep(admin.post("/admin/login", json={"username": "admin", "password": WRONG_PASSWORD}), status=401)
         (token, *_) = run.keep(admin.get("/admin/tokens")).json()
         run.keep(admin.post(f"/admin/tokens/{token['id']}/refresh"))
@@ -96,6 +109,20 @@ def _generate(run: SecretRun, client: httpx.Client, webhook_url: str) -> None:
 
     block_until(is_completed, timeout=60)
     run.answers.append(client.get("/v1/models", headers={"authorization": "Bearer sk-wrong-key-0123456789"}).text)
+
+
+def _add_proxies(run: SecretRun, admin: httpx.Client, servers: ProxyThread) -> list[ProxyServer]:
+    """Two that work, one of which will break, and one of a token's own; beside them one with a wrong login."""
+    works, own, breaks = (servers.start(scheme, user=PROXY_USER, password=PROXY_PASSWORD) for scheme in _SCHEMES)
+    refused = f"http://{PROXY_USER}:{WRONG_PROXY_PASSWORD}@127.0.0.1:{works.port}"
+    run.keep(admin.post("/admin/proxies", json={"url": works.url, "name": "works"}))
+    imported = run.keep(admin.post("/admin/proxies/import", json={"urls": [breaks.url, refused, works.url]}))
+    assert [each["status"] for each in imported.json()["results"]] == ["added", "added", "exists"]
+    # No address of a proxy, which the refusal must not quote.
+    run.keep(admin.post("/admin/proxies", json={"url": f"ftp://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:1"}), status=400)
+    (token, *_) = admin.get("/admin/tokens").json()
+    run.keep(admin.put(f"/admin/tokens/{token['id']}", json={"proxy_url": own.url}))
+    return [works, own, breaks]
 
 
 def _register_receiver(run: SecretRun, client: httpx.Client, webhook_url: str) -> None:
@@ -133,6 +160,15 @@ def _show(run: SecretRun, system: System, admin: httpx.Client) -> None:
     assert [entry["action"] for entry in admin.get("/admin/audit").json()[: len(tokens)]] == [
         "token.reveal" for _ in tokens
     ]
+
+
+def remove_proxies(system: System) -> None:
+    """Have the accounts speak to the upstream directly again: the proxies of the run have ended with it."""
+    with system.admin() as admin:
+        for each in admin.get("/admin/proxies").json():
+            admin.delete(f"/admin/proxies/{each['id']}").raise_for_status()
+        for each in admin.get("/admin/tokens").json():
+            admin.put(f"/admin/tokens/{each['id']}", json={"proxy_url": ""}).raise_for_status()
 
 
 def add_upstream_account(system: System, session: str, **changes: bool) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
 from flow2api_gateway.admin import (
+    admin_endpoints,
     history_endpoints,
     key_endpoints,
     login_endpoints,
@@ -52,6 +53,7 @@ _ROUTERS: Final = (
     transfer_endpoints.router,
     key_endpoints.router,
     proxy_endpoints.router,
+    admin_endpoints.router,
     overview_endpoints.router,
     history_endpoints.router,
     webhook_endpoints.router,

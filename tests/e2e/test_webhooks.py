@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import openai
 import pytest
 
 from flow2api_testing.programs import block_until, run_flow2api
+from flow2api_testing.secret_run import found_secrets, kept_files
 from flow2api_testing.systems import API_KEY, System, all_in_one_system
 
 pytestmark = pytest.mark.timeout(300)
@@ -72,7 +74,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def system(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("webhooks")
+
+
+@pytest.fixture(scope="module")
+def system(receiver: Receiver, directory: Path) -> Iterator[System]:
     variables = {
         "FLOW2API_ALLOW_PRIVATE_HOSTS": f"127.0.0.1:{receiver.port}",
         "FLOW2API_WEBHOOK_URL": receiver.url("default"),
@@ -80,7 +87,7 @@ def system(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "FLOW2API_WEBHOOK_TIMEOUT": "1",
         "FLOW2API_WEBHOOK_FIRST_PAUSE": "0.5",
     }
-    with all_in_one_system(tmp_path_factory.mktemp("webhooks"), extra_variables=variables, time_scale="0") as running:
+    with all_in_one_system(directory, extra_variables=variables, time_scale="0") as running:
         yield running
 
 
@@ -119,6 +126,25 @@ def test_the_job_the_key_and_the_installation_have_receivers(
         )
     }
     assert told == {"default": [by_default], "job": [by_job], "endpoint": [by_endpoint]}
+
+
+def test_signing_secrets_are_kept_and_logged_nowhere_in_clear(
+    system: System, api: httpx.Client, receiver: Receiver, directory: Path
+) -> None:
+    url = receiver.url("sealed")
+    endpoint = {"name": "sealed", "url": url, "event_types": ["video.failed"]}
+    made = api.post("/v1/webhook_endpoints", json=endpoint).json()
+    rotated = api.post(
+        f"/v1/webhook_endpoints/{made['id']}/rotate_secret", json={"keep_old_secret_active_for_24_hours": True}
+    ).json()
+    create(api, webhook_url=url, webhook_secret="another-secret-of-a-job")
+    block_until(lambda: receiver.events("sealed", "another-secret-of-a-job"))
+    answers = api.get("/v1/webhook_endpoints").text
+    with system.admin() as admin:
+        answers += admin.get("/admin/webhooks/endpoints").text + admin.get("/admin/webhooks/deliveries").text
+    secrets = [made["signing_secret"], rotated["signing_secret"], "another-secret-of-a-job", DEFAULT_SECRET]
+    assert found_secrets({**kept_files(directory), "answers": answers.encode()}, secrets) == []
+    assert api.delete(f"/v1/webhook_endpoints/{made['id']}").json()["deleted"] is True
 
 
 def test_a_private_address_is_refused_by_name(api: httpx.Client) -> None:

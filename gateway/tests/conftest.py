@@ -41,6 +41,7 @@ from flow2api_proto.generation.v1 import (
     generation_service_pb2,
     generation_service_pb2_grpc,
     image_pb2,
+    ledger_pb2,
     media_pb2,
     model_pb2,
     video_pb2,
@@ -103,7 +104,6 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.cache_duration = timedelta(seconds=30)
         self.unwatched_cache_duration = timedelta(seconds=30)
         self.revoked = False
-        self.revocations: list[access_service_pb2.RevokeSessionsRequest] = []
         self.watches: list[asyncio.Queue[tuple[str, ...] | None]] = []
         self.is_deaf = False
         self.login_error: Flow2APIError | None = None
@@ -179,56 +179,13 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         if request.session_token != SESSION:
             raise Unauthenticated("Log in first.", reason="SESSION_INVALID")
         admin = access_service_pb2.Admin(admin_id="1", username="admin")
-        return access_service_pb2.AuthenticateSessionResponse(admin=admin, session_id="session_1")
+        return access_service_pb2.AuthenticateSessionResponse(admin=admin)
 
     async def Logout(self, request: Any, context: Any) -> Any:
         return access_service_pb2.LogoutResponse()
 
     async def ChangePassword(self, request: Any, context: Any) -> Any:
-        if request.old_password != "right-password":
-            raise Unauthenticated("The old password is wrong.", reason="LOGIN_INVALID")
-        return access_service_pb2.ChangePasswordResponse()
-
-    async def ListAdmins(self, request: Any, context: Any) -> Any:
-        admins = [access_service_pb2.Admin(admin_id=str(number), username=f"a{number}") for number in (1, 2)]
-        if request.page_token:
-            return access_service_pb2.ListAdminsResponse(admins=admins[1:])
-        return access_service_pb2.ListAdminsResponse(admins=admins[:1], next_page_token="more")
-
-    async def CreateAdmin(self, request: Any, context: Any) -> Any:
-        if request.username == "taken":
-            raise Conflict("This name is taken.", reason="ADMIN_EXISTS")
-        if len(request.password) < 8:
-            raise InvalidArgument.of("password", "A password has 8 to 1024 characters.")
-        admin = access_service_pb2.Admin(admin_id="3", username=request.username)
-        return access_service_pb2.CreateAdminResponse(admin=admin)
-
-    async def DeleteAdmin(self, request: Any, context: Any) -> Any:
-        if request.admin_id == "1":
-            raise FailedPrecondition("The last administrator cannot be removed.", reason="LAST_ADMIN")
-        return access_service_pb2.DeleteAdminResponse()
-
-    async def ResetAdminPassword(self, request: Any, context: Any) -> Any:
-        if request.admin_id == "9":
-            raise NotFound("There is no such administrator.", reason="ADMIN_NOT_FOUND")
-        return access_service_pb2.ResetAdminPasswordResponse()
-
-    async def ListSessions(self, request: Any, context: Any) -> Any:
-        admin = access_service_pb2.Admin(admin_id="1", username="admin")
-        sessions = [
-            access_service_pb2.Session(session_id=f"session_{number}", admin=admin, client_address="10.0.0.1")
-            for number in (1, 2)
-        ]
-        return access_service_pb2.ListSessionsResponse(sessions=sessions)
-
-    async def RevokeSession(self, request: Any, context: Any) -> Any:
-        if request.session_id != "session_1":
-            raise NotFound("There is no such session.", reason="SESSION_NOT_FOUND")
-        return access_service_pb2.RevokeSessionResponse()
-
-    async def RevokeSessions(self, request: Any, context: Any) -> Any:
-        self.revocations.append(request)
-        return access_service_pb2.RevokeSessionsResponse(session_count=5)
+        raise NotImplementedError
 
 
 class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):
@@ -407,6 +364,8 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
     late_error: Flow2APIError | None = None
     failed_images: dict[int, image_pb2.ImageFailure] = field(default_factory=dict)
     request_quota: request_quota_pb2.RequestQuota | None = None
+    replays: bool = False
+    ledger_requests: list[Any] = field(default_factory=list)
     image_gate: asyncio.Event | None = None
     image_cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     video_changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -458,7 +417,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             for index in range(request.image_count):
                 quota = self.request_quota if index == 0 else None
                 progress = image_pb2.ImageProgress(stage=1, attempt=1)
-                yield self._event(index, progress=progress, request_quota=quota)
+                yield self._event(index, progress=progress, request_quota=quota, replayed=self.replays and index == 0)
             if self.image_gate is not None:
                 await self.image_gate.wait()
         except (asyncio.CancelledError, GeneratorExit):
@@ -489,7 +448,7 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             raise self.early_error
         if request.request_id in self.video_ids_by_request:
             video = self.videos[self.video_ids_by_request[request.request_id]]
-            return video_pb2.CreateVideoResponse(video=video)
+            return video_pb2.CreateVideoResponse(video=video, replayed=True)
         if request.duration_seconds not in (0, 4, 8):
             raise InvalidArgument.of("duration_seconds", "The model makes clips of 8 or 4 seconds.")
         video_id = f"video_{len(self.videos) + 1}"
@@ -508,7 +467,9 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         self.videos[video_id].create_time.FromSeconds(1_767_225_600)
         if request.request_id:
             self.video_ids_by_request[request.request_id] = video_id
-        return video_pb2.CreateVideoResponse(video=self.videos[video_id], request_quota=self.request_quota)
+        return video_pb2.CreateVideoResponse(
+            video=self.videos[video_id], request_quota=self.request_quota, replayed=self.replays
+        )
 
     def _video(self, request: Any) -> video_pb2.Video:
         video = self.videos.get(request.video_id)
@@ -592,6 +553,43 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
             generation_id="gen1", operation="image", model_id="m", outcome="ok", duration_ms=1500
         )
         return generation_service_pb2.ListRequestLogsResponse(request_logs=[entry], next_page_token="older")
+
+    async def GetUsage(self, request: Any, context: Any) -> Any:
+        self.ledger_requests.append(request)
+        if request.filter.first_day == "never":
+            raise InvalidArgument.of("first_day", "A day is written YYYY-MM-DD.")
+        row = ledger_pb2.UsageRow(
+            day="2026-11-23",
+            api_key_id="key_1",
+            entry_count=2,
+            reserved_credits=40,
+            settled_credits=20,
+            open_credits=20,
+        )
+        return ledger_pb2.GetUsageResponse(rows=[row])
+
+    async def ListLedgerEntries(self, request: Any, context: Any) -> Any:
+        self.ledger_requests.append(request)
+        return ledger_pb2.ListLedgerEntriesResponse(entries=[self._entry()], next_page_token="older")
+
+    async def ResolveLedgerEntry(self, request: Any, context: Any) -> Any:
+        self.ledger_requests.append(request)
+        entry = self._entry()
+        entry.state = request.state
+        return ledger_pb2.ResolveLedgerEntryResponse(entry=entry)
+
+    def _entry(self) -> Any:
+        entry = ledger_pb2.LedgerEntry(
+            generation_id="video_1",
+            line="generate",
+            operation="video",
+            state=ledger_pb2.LEDGER_STATE_DISPUTED,
+            reserved_credits=20,
+            credits=20,
+            token_id=3,
+        )
+        entry.create_time.FromSeconds(1_767_225_600)
+        return entry
 
 
 class FakeWebhooks(webhook_service_pb2_grpc.WebhookServiceServicer):

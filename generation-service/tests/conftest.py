@@ -184,6 +184,7 @@ class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):
         self.refusal: Flow2APIError | None = None
         self.gate: asyncio.Event | None = None
         self.quota: request_quota_pb2.RequestQuota | None = None
+        self.daily_credit_budget = -1
 
     async def AuthorizeGeneration(  # noqa: N802 - the name of the RPC
         self, request: access_service_pb2.AuthorizeGenerationRequest, context: Any
@@ -193,7 +194,7 @@ class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):
             await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
-        api_key = access_service_pb2.ApiKey(api_key_id=request.api_key_id, daily_credit_budget=-1)
+        api_key = access_service_pb2.ApiKey(api_key_id=request.api_key_id, daily_credit_budget=self.daily_credit_budget)
         return access_service_pb2.AuthorizeGenerationResponse(api_key=api_key, request_quota=self.quota)
 
 

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
 from flow2api_gateway.admin import (
-    admin_endpoints,
     history_endpoints,
     key_endpoints,
+    ledger_endpoints,
     login_endpoints,
     overview_endpoints,
     proxy_endpoints,
@@ -53,9 +53,9 @@ _ROUTERS: Final = (
     transfer_endpoints.router,
     key_endpoints.router,
     proxy_endpoints.router,
-    admin_endpoints.router,
     overview_endpoints.router,
     history_endpoints.router,
+    ledger_endpoints.router,
     webhook_endpoints.router,
 )
 _EXPOSED_HEADERS: Final = (
@@ -64,6 +64,7 @@ _EXPOSED_HEADERS: Final = (
     "openai-poll-after-ms",
     "retry-after",
     "x-should-retry",
+    "idempotency-replayed",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",

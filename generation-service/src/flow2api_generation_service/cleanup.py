@@ -9,6 +9,7 @@ from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.images.idempotency import IdempotencyKeys
+from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
@@ -26,6 +27,7 @@ class Cleanup:
         database: Database,
         media: MediaService,
         keys: IdempotencyKeys,
+        ledger: LedgerUpkeep,
         webhooks: WebhookLedger,
         settings: MediaRetentionSettings,
         clock: Clock,
@@ -33,6 +35,7 @@ class Cleanup:
         self._database = database
         self._media = media
         self._keys = keys
+        self._ledger = ledger
         self._webhooks = webhooks
         self._settings = settings
         self._clock = clock
@@ -54,4 +57,5 @@ class Cleanup:
             oldest = self._clock() - self._settings.request_log_retention
             await RequestLogRepository(session).delete_before(oldest)
         await self._keys.delete_expired()
+        await self._ledger.run_once()
         await self._webhooks.delete_expired()

@@ -25,6 +25,8 @@ from flow2api_generation_service.images.idempotency import IdempotencyKeys
 from flow2api_generation_service.images.picture import PictureMaker
 from flow2api_generation_service.lease_keeper import LeaseKeeper
 from flow2api_generation_service.leasing import LeaseClient
+from flow2api_generation_service.ledger.reading import Ledger
+from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.models_base import SCHEMA
 from flow2api_generation_service.requestlog.listing import RequestLogListing
@@ -32,6 +34,7 @@ from flow2api_generation_service.servicer import GenerationServicer
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_generation_service.stats import GenerationStats
 from flow2api_generation_service.videos.composition import running_videos
+from flow2api_generation_service.videos.repository import unfinished_videos
 from flow2api_generation_service.videos.servicer import VideoRpcs
 from flow2api_generation_service.webhooks.composition import Webhooks, running_webhooks
 from flow2api_proto.generation.v1 import (
@@ -160,7 +163,13 @@ def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> Generatio
     keeper = LeaseKeeper(leases=parts.leases, background=parts.draining, duration=settings.image_lease_duration)
     keys = IdempotencyKeys(database=database, clock=clock, retention=settings.idempotency_retention)
     cleanup = Cleanup(
-        database=database, media=parts.media, keys=keys, webhooks=webhooks.ledger, settings=settings, clock=clock
+        database=database,
+        media=parts.media,
+        keys=keys,
+        ledger=LedgerUpkeep(database=database, settings=settings, unfinished=unfinished_videos, clock=clock),
+        webhooks=webhooks.ledger,
+        settings=settings,
+        clock=clock,
     )
     parts.tasks.start("renew-leases", keeper.run())
     parts.tasks.start("cleanup", cleanup.run())
@@ -182,6 +191,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> Generatio
         media=parts.media,
         request_logs=RequestLogListing(database=database),
         stats=GenerationStats(database=database, videos=videos, clock=clock),
+        ledger=Ledger(database=database, clock=clock),
     )
 
 

@@ -10,6 +10,7 @@ import grpc
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
 from flow2api_generation_service.images.generate import GenerateImages
+from flow2api_generation_service.ledger.reading import Ledger
 from flow2api_generation_service.media.service import MediaService, media_to_grpc
 from flow2api_generation_service.media.upload import receive_upload
 from flow2api_generation_service.requestlog.listing import RequestLogListing
@@ -19,6 +20,7 @@ from flow2api_proto.generation.v1 import (
     generation_service_pb2,
     generation_service_pb2_grpc,
     image_pb2,
+    ledger_pb2,
     video_pb2,
 )
 
@@ -37,6 +39,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         media: MediaService,
         request_logs: RequestLogListing,
         stats: GenerationStats,
+        ledger: Ledger,
     ) -> None:
         self._models = {model.model_id: model_to_grpc(model) for model in catalog.models}
         self._catalog = catalog
@@ -45,6 +48,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self._media = media
         self._request_logs = request_logs
         self._stats = stats
+        self._ledger = ledger
 
     async def ListModels(  # noqa: N802 - the name of the RPC
         self, request: generation_service_pb2.ListModelsRequest, context: _Context
@@ -133,3 +137,24 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         """The request log."""
         del context
         return await self._request_logs.page(request)
+
+    async def GetUsage(  # noqa: N802
+        self, request: ledger_pb2.GetUsageRequest, context: _Context
+    ) -> ledger_pb2.GetUsageResponse:
+        """What generations took."""
+        del context
+        return await self._ledger.usage(request)
+
+    async def ListLedgerEntries(  # noqa: N802
+        self, request: ledger_pb2.ListLedgerEntriesRequest, context: _Context
+    ) -> ledger_pb2.ListLedgerEntriesResponse:
+        """The ledger."""
+        del context
+        return await self._ledger.page(request)
+
+    async def ResolveLedgerEntry(  # noqa: N802
+        self, request: ledger_pb2.ResolveLedgerEntryRequest, context: _Context
+    ) -> ledger_pb2.ResolveLedgerEntryResponse:
+        """Decide a dispute."""
+        del context
+        return await self._ledger.resolve(request)

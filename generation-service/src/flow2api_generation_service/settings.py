@@ -19,6 +19,8 @@ from flow2api_common.settings import (
     ServiceAuthSettings,
     TokenClientSettings,
 )
+from flow2api_generation_service.idempotency_keys import IdempotencySettings
+from flow2api_generation_service.ledger.settings import LedgerSettings
 from flow2api_generation_service.videos.settings import VideoSettings
 from flow2api_generation_service.webhooks.settings import WebhookSettings
 from flow2api_upstream.settings import UpstreamSettings
@@ -32,7 +34,7 @@ def _long_enough_to_renew(duration: timedelta) -> timedelta:
     return duration
 
 
-class ImageSettings(BaseServiceSettings):
+class ImageSettings(IdempotencySettings):
     """How pictures are made. Durations are seconds, or ISO 8601 such as ``PT5M``."""
 
     image_token_wait: Pause = timedelta(seconds=120)
@@ -45,8 +47,6 @@ class ImageSettings(BaseServiceSettings):
     """How often a picture that is being made tells its progress."""
     image_max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest picture taken from the upstream."""
-    idempotency_retention: Duration = timedelta(hours=24)
-    """How long a repeat with the same idempotency key gets the first result."""
 
 
 class MediaRetentionSettings(BaseServiceSettings):
@@ -68,6 +68,7 @@ class GenerationServiceSettings(
     ImageSettings,
     MediaRetentionSettings,
     VideoSettings,
+    LedgerSettings,
     WebhookSettings,
     ServiceAuthSettings,
     GrpcServerTlsSettings,

@@ -380,6 +380,8 @@ class TestIdempotency:
             image.media.media_id for image in images_of(first)
         }
         assert first[0].generation_id == again[0].generation_id
+        assert not any(event.replayed for event in first)
+        assert again[0].replayed
         assert submissions(sandbox) == 2
 
     async def test_repeat_joins_the_running_generation(self, client: Any, pool: Any, sandbox: RunningSandbox) -> None:
@@ -389,6 +391,7 @@ class TestIdempotency:
         ids = {image.media.media_id for events in results for image in images_of(events)}
         assert len(ids) == 1
         assert submissions(sandbox) == 1
+        assert sorted(events[0].replayed for events in results) == [False, True, True, True, True]
 
     async def test_other_replica_waits_for_the_result(
         self, client: Any, start_service: Any, pool: Any, sandbox: RunningSandbox

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import Any
 import grpc
 import pytest
 
-from flow2api_common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from flow2api_common.errors import (
+    CapacityError,
+    Conflict,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+)
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.media_store import MediaStore
 from flow2api_proto.access.v1 import request_quota_pb2
@@ -94,6 +102,53 @@ class TestCreate:
         with pytest.raises(Conflict) as caught, rpc_errors("generation"):
             await videos.create(request_id="r1", prompt="other waves")
         assert caught.value.reason == "IDEMPOTENCY_CONFLICT"
+
+    async def test_a_repeat_says_that_it_is_one(self, videos: Any) -> None:
+        request = video_pb2.CreateVideoRequest(
+            model_id="veo_3_1_t2v_fast_landscape", prompt="waves", api_key_id="key_1", request_id="r1"
+        )
+        assert not (await videos.stub.CreateVideo(request)).replayed
+        assert (await videos.stub.CreateVideo(request)).replayed
+
+    async def test_the_same_key_in_another_scope_is_another_request(self, videos: Any) -> None:
+        first = await videos.create(request_id="r1", request_scope="POST /v1/videos")
+        other = await videos.create(request_id="r1", request_scope="POST /v1/chat/completions", prompt="other")
+        assert first.video_id != other.video_id
+
+    @pytest.mark.parametrize("key", ["a" * 256, "tab\there", "schlüssel"])
+    async def test_refuses_what_cannot_be_a_key(self, videos: Any, key: str) -> None:
+        with pytest.raises(InvalidArgument) as caught, rpc_errors("generation"):
+            await videos.create(request_id=key)
+        assert caught.value.violations[0].field == "request_id"
+
+    async def test_a_key_can_be_used_anew_after_its_time(self, start_videos: Any, pool: Any) -> None:
+        await pool.add_flow("sandbox-st-1")
+        async with start_videos(idempotency_retention=timedelta(milliseconds=1)) as videos:
+            first = await videos.create(request_id="r1")
+            again = await videos.create(request_id="r1", prompt="other waves")
+        assert first.video_id != again.video_id
+
+    async def test_two_replicas_make_one_job_of_one_request(self, start_videos: Any, pool: Any) -> None:
+        await pool.add_flow("sandbox-st-1")
+        async with start_videos() as one, start_videos(poller=False) as other:
+            made = await asyncio.gather(
+                *(replica.create(request_id="r1", prompt="rain") for replica in (one, other) for _ in range(4))
+            )
+            assert len({video.video_id for video in made}) == 1
+            await one.until(made[0].video_id, "queued", "submitting", "in_progress", "storing", "completed")
+            assert len((await one.stub.ListVideos(video_pb2.ListVideosRequest())).videos) == 1
+
+    async def test_what_the_day_does_not_hold_is_refused_and_leaves_nothing(self, videos: Any, access: Any) -> None:
+        access.daily_credit_budget = 30
+        first = await videos.create(request_id="r1")
+        with pytest.raises(CapacityError) as caught, rpc_errors("generation"):
+            await videos.create(request_id="r2")
+        assert caught.value.reason == "DAILY_BUDGET_EXHAUSTED"
+        assert caught.value.retry_after is not None
+        # The answer of the first was lost: its repeat is not refused.
+        assert (await videos.create(request_id="r1")).video_id == first.video_id
+        listed = (await videos.stub.ListVideos(video_pb2.ListVideosRequest())).videos
+        assert [video.video_id for video in listed] == [first.video_id]
 
     async def test_a_job_expires_at_the_deadline_of_its_client(self, start_videos: Any, pool: Any) -> None:
         await pool.add_flow("sandbox-st-1", limit=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -20,26 +20,6 @@ class LoginBody(_AdminRequest):
 
     username: str
     password: SecretStr
-
-
-class PasswordChangeBody(_AdminRequest):
-    """Body of ``POST /admin/password``."""
-
-    old_password: SecretStr
-    new_password: SecretStr
-
-
-class AdminCreateBody(_AdminRequest):
-    """Body of ``POST /admin/admins``."""
-
-    username: str
-    password: SecretStr
-
-
-class PasswordResetBody(_AdminRequest):
-    """Body of ``POST /admin/admins/{id}/password``."""
-
-    new_password: SecretStr
 
 
 class TokenFields(_AdminRequest):
@@ -130,3 +110,9 @@ class KeyUpdateBody(KeyFields):
     """Body of ``PUT`` and ``PATCH /admin/keys/{id}``; what is left out stays. ``expires_at`` null: never."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+
+class LedgerResolveBody(_AdminRequest):
+    """Body of ``POST /admin/ledger/{generation_id}/{line}/resolve``."""
+
+    state: Literal["settled", "released"]

@@ -5,34 +5,18 @@ Source: docs/upstream/openai.md, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from datetime import timedelta
 
+from flow2api_gateway.edge.answer_headers import note_headers
 from flow2api_proto.access.v1.request_quota_pb2 import RequestQuota
 
 _MILLISECOND = timedelta(milliseconds=1)
-# A dict of the request, so that the tasks that work for it write where the answer reads.
-_noted: ContextVar[dict[str, str] | None] = ContextVar("rate_limit_headers", default=None)
-
-
-@contextmanager
-def noting_quotas() -> Iterator[Mapping[str, str]]:
-    """Around one request: the headers of what `note_quota` was told meanwhile, also by tasks that were begun within."""
-    headers: dict[str, str] = {}
-    token = _noted.set(headers)
-    try:
-        yield headers
-    finally:
-        _noted.reset(token)
 
 
 def note_quota(quota: RequestQuota) -> None:
     """Remember what is left for the answer of the current request; it counts when the answer has not begun."""
-    headers = _noted.get()
-    if headers is not None:
-        headers.update(_headers(quota.limit, quota.remaining, quota.reset_duration.ToTimedelta()))
+    note_headers(_headers(quota.limit, quota.remaining, quota.reset_duration.ToTimedelta()))
 
 
 def headers_of_refusal(metadata: Mapping[str, str]) -> dict[str, str]:

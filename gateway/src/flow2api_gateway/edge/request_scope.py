@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flow2api_common.errors import Flow2APIError, InternalError
 from flow2api_common.logs import get_logger
 from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
+from flow2api_gateway.edge.answer_headers import noting_headers
 from flow2api_gateway.edge.bodies import nul_character
-from flow2api_gateway.edge.rate_limits import noting_quotas
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.openai_errors import render_openai_error
 from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
@@ -38,16 +38,16 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with incoming_request(_context_headers(scope)) as request_id, noting_quotas() as quota_headers:
-            await _Answer(scope, send, request_id, quota_headers).run(self._app, receive)
+        with incoming_request(_context_headers(scope)) as request_id, noting_headers() as noted_headers:
+            await _Answer(scope, send, request_id, noted_headers).run(self._app, receive)
 
 
 class _Answer:
-    def __init__(self, scope: Scope, send: Send, request_id: str, quota_headers: Mapping[str, str]) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, noted_headers: Mapping[str, str]) -> None:
         self._scope = scope
         self._send = send
         self._request_id = request_id
-        self._quota_headers = quota_headers
+        self._noted_headers = noted_headers
         self._begin = time.perf_counter()
         self._status = 0
 
@@ -74,7 +74,7 @@ class _Answer:
             headers = MutableHeaders(raw=list(message["headers"]))
             headers[REQUEST_ID_HEADER] = self._request_id
             headers["openai-processing-ms"] = str(int((time.perf_counter() - self._begin) * 1000))
-            headers.update(self._quota_headers)
+            headers.update(self._noted_headers)
             headers.setdefault("openai-version", "2020-10-01")
             headers.setdefault("x-content-type-options", "nosniff")
             message = {**message, "headers": headers.raw}

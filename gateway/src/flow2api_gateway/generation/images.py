@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from flow2api_common.errors import DependencyUnavailable, InternalError
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.edge.answer_headers import note_replay
 from flow2api_gateway.edge.peeking import peeked
 from flow2api_gateway.edge.rate_limits import note_quota
 from flow2api_proto.generation.v1 import image_pb2
@@ -64,6 +65,8 @@ async def generate_images(
             async for event in call:
                 if event.HasField("request_quota"):
                     note_quota(event.request_quota)
+                if event.replayed:
+                    note_replay()
                 is_asked = is_asked or event.progress.stage >= image_pb2.IMAGE_STAGE_GENERATING
                 yield event
     except (DependencyUnavailable, InternalError) as error:

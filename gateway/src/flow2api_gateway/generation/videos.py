@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from flow2api_common.errors import DependencyUnavailable, UpstreamTimeout
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
+from flow2api_gateway.edge.answer_headers import note_replay
 from flow2api_gateway.edge.rate_limits import note_quota
 from flow2api_proto.generation.v1 import video_pb2
 
@@ -45,6 +46,8 @@ async def accept_video(
         answer = await generation.CreateVideo(request)
     if answer.HasField("request_quota"):
         note_quota(answer.request_quota)
+    if answer.replayed:
+        note_replay()
     return answer
 
 

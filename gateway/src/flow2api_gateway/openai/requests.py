@@ -15,13 +15,21 @@ _MAX_IDEMPOTENCY_KEY = 255
 
 
 def idempotency_key(request: Request) -> str:
-    """The client's ``Idempotency-Key``; empty for none. Raises InvalidArgument when it is too long."""
+    """The client's ``Idempotency-Key``; empty for none. Raises InvalidArgument when it cannot be one."""
     key = request.headers.get("idempotency-key", "").strip()
     if len(key) > _MAX_IDEMPOTENCY_KEY:
         raise InvalidArgument.of(
             "Idempotency-Key", f"The idempotency key is longer than {_MAX_IDEMPOTENCY_KEY} characters."
         )
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidArgument.of("Idempotency-Key", "The idempotency key may hold printable ASCII characters only.")
     return key
+
+
+def idempotency_scope(request: Request) -> str:
+    """What the key is for: the operation, so that one key can be used once for each."""
+    route = request.scope.get("route")
+    return f"{request.method} {getattr(route, 'path', request.url.path)}"
 
 
 def link_to(gateway: Gateway, media: media_pb2.Media, *, variant: str = "") -> str:

@@ -15,6 +15,7 @@ from flow2api_common.ids import new_id
 from flow2api_generation_service.access import AccessClient, daily_budget
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.draining import DrainingTasks
+from flow2api_generation_service.idempotency_keys import kept_key
 from flow2api_generation_service.images.books import ImageBooks
 from flow2api_generation_service.images.charges import most_for
 from flow2api_generation_service.images.generation import ImageGeneration
@@ -94,7 +95,7 @@ class GenerateImages:
                 async for event in events:
                     yield event
             return
-        key = RequestKey(request.api_key_id, request.request_id)
+        key = RequestKey(request.api_key_id, kept_key(request.request_id, request.request_scope))
         digest = request_hash(request, checked.pictures)
         async with aclosing(self._repeatable(key, digest, checked)) as events:
             async for event in events:
@@ -114,7 +115,8 @@ class GenerateImages:
                 claim = await self._keys.claim(key, digest, generation_id)
                 match claim:
                     case Finished(events=results):
-                        for event in results:
+                        for index, event in enumerate(results):
+                            event.replayed = index == 0
                             yield event
                         return
                     case Claimed():
@@ -194,16 +196,20 @@ class GenerateImages:
 async def _told(
     generation: ImageGeneration, admitted: _Admission | None
 ) -> AsyncGenerator[image_pb2.GenerateImageResponse, None]:
-    """The events of a generation; the first tells whom it was counted for what is left."""
-    untold = admitted.request_quota if admitted is not None else None
+    """The events of a generation. The first tells whom it was counted for what is left, and others that they have
+    joined it."""
+    is_told = admitted is not None and admitted.request_quota is None
     async with aclosing(generation.events.follow()) as events:
         async for event in events:
-            if untold is None:
+            if is_told:
                 yield event
                 continue
             # Others who follow see the same events.
             first = image_pb2.GenerateImageResponse()
             first.CopyFrom(event)
-            first.request_quota.CopyFrom(untold)
-            untold = None
+            if admitted is None:
+                first.replayed = True
+            elif admitted.request_quota is not None:
+                first.request_quota.CopyFrom(admitted.request_quota)
+            is_told = True
             yield first

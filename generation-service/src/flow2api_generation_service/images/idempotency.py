@@ -24,7 +24,7 @@ RENEW_EVERY: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """What names a request: the API key and the client's idempotency key."""
+    """What names a request: the API key, and the client's idempotency key as it is kept (`kept_key`)."""
 
     api_key_id: str
     request_id: str

@@ -12,13 +12,13 @@ from flow2api_common.errors import InvalidArgument
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.image_plan import ImageFacts, ImagePlan
 from flow2api_generation_service.catalog.model import Modality
+from flow2api_generation_service.idempotency_keys import check_key
 from flow2api_generation_service.media.pictures import Picture
 from flow2api_generation_service.media.service import MediaService
 from flow2api_proto.generation.v1 import image_pb2
 
 LONGEST_PROMPT = 32_000
 MOST_IMAGES = 10
-LONGEST_REQUEST_ID = 255
 
 # The smaller of the providers' ranges: docs/upstream/flow.md, section 7.
 _LARGEST_SEED = 999_999
@@ -90,7 +90,7 @@ def request_hash(request: image_pb2.GenerateImageRequest, pictures: Sequence[Pic
     """
     body = image_pb2.GenerateImageRequest()
     body.CopyFrom(request)
-    body.request_id = ""
+    body.request_id = body.request_scope = ""
     for image, picture in zip(body.input_images, pictures, strict=True):
         image.data = hashlib.sha256(picture.data).digest()
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
@@ -107,5 +107,4 @@ def _check_values(request: image_pb2.GenerateImageRequest) -> None:
         raise InvalidArgument.of("seed", "A seed is not negative.")
     if not request.api_key_id:
         raise InvalidArgument.of("api_key_id", "The API key on whose behalf this is has to be named.")
-    if len(request.request_id) > LONGEST_REQUEST_ID:
-        raise InvalidArgument.of("request_id", f"An idempotency key has at most {LONGEST_REQUEST_ID} characters.")
+    check_key(request.request_id, request.request_scope)

@@ -19,6 +19,7 @@ from flow2api_common.logs import get_logger
 from flow2api_generation_service.access import AccessClient, daily_budget
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
+from flow2api_generation_service.idempotency_keys import check_key, kept_key
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.videos.charges import VideoCharges
 from flow2api_generation_service.videos.inputs import source_clip
@@ -41,7 +42,6 @@ MAX_PROMPT_CHARACTERS: Final = 32_000
 MAX_METADATA_PAIRS: Final = 16
 MAX_METADATA_KEY: Final = 64
 MAX_METADATA_VALUE: Final = 512
-MAX_REQUEST_ID: Final = 256
 # 7 days, and what the clocks of two machines may differ.
 _LONGEST_DEADLINE: Final = timedelta(days=7, minutes=1)
 _LARGEST_SEED: Final = 99_999
@@ -54,6 +54,7 @@ class AcceptedVideo:
 
     video_id: str
     request_quota: RequestQuota | None = None
+    replayed: bool = False
 
 
 class VideoCreation:
@@ -89,10 +90,11 @@ class VideoCreation:
         """
         now = self._clock()
         _check(request, now)
+        check_key(request.request_id, request.request_scope)
         digest = await self._digest(request)
         existing = await self._find(request, digest)
         if existing is not None:
-            return AcceptedVideo(existing)
+            return AcceptedVideo(existing, replayed=True)
         plan = self._catalog.plan_video(_facts(request))
         await self._check_source(request)
         await self._receivers.check(request)
@@ -103,7 +105,9 @@ class VideoCreation:
         images = await self._store_images(request, job.video_id)
         try:
             async with self._database.transaction() as session:
-                await JobRepository(session).add(job, images)
+                repository = JobRepository(session)
+                await repository.forget_requests(job, before=now - self._settings.idempotency_retention)
+                await repository.add(job, images)
                 # After the job, so that a repeat is found before it is refused.
                 charges = VideoCharges(session, clock=self._clock)
                 await charges.reserve(job, plan, daily_budget(authorized.api_key))
@@ -119,7 +123,7 @@ class VideoCreation:
             existing = await self._find(request, digest)
             if existing is None:
                 raise
-            return AcceptedVideo(existing)
+            return AcceptedVideo(existing, replayed=True)
         self._outbox.wake()
         log.info("video_accepted", video_id=job.video_id, model_id=job.model_id, kind=job.kind)
         return AcceptedVideo(job.video_id, authorized.request_quota if authorized.HasField("request_quota") else None)
@@ -140,8 +144,8 @@ class VideoCreation:
         if not request.request_id:
             return None
         async with self._database.transaction(read_only=True) as session:
-            job = await JobRepository(session).find_by_request(request.api_key_id, request.request_id)
-        if job is None:
+            job = await JobRepository(session).find_by_request(request.api_key_id, _kept_key(request) or "")
+        if job is None or job.create_time <= self._clock() - self._settings.idempotency_retention:
             return None
         check_same_request(job, digest)
         return job.video_id
@@ -168,7 +172,7 @@ class VideoCreation:
         return JobRow(
             video_id=new_id("video"),
             api_key_id=request.api_key_id,
-            request_id=request.request_id or None,
+            request_id=_kept_key(request),
             request_hash=digest,
             model_id=request.model_id,
             prompt=request.prompt,
@@ -191,8 +195,11 @@ class VideoCreation:
             state_time=now,
             deadline_time=_deadline_of(request) if has_deadline else now + self._settings.video_queue_timeout,
             has_client_deadline=has_deadline,
-            client_deadline_time=_deadline_of(request) if has_deadline else None,
         )
+
+
+def _kept_key(request: video_pb2.CreateVideoRequest) -> str | None:
+    return kept_key(request.request_id, request.request_scope) if request.request_id else None
 
 
 def _facts(request: video_pb2.CreateVideoRequest) -> VideoFacts:
@@ -221,8 +228,6 @@ def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
         wrong.append(FieldViolation("prompt", f"The prompt is longer than {MAX_PROMPT_CHARACTERS} characters."))
     if request.duration_seconds < 0:
         wrong.append(FieldViolation("seconds", "The length must not be negative."))
-    if len(request.request_id) > MAX_REQUEST_ID:
-        wrong.append(FieldViolation("idempotency_key", f"It is longer than {MAX_REQUEST_ID} characters."))
     if request.HasField("deadline_time") and not now < _deadline_of(request) <= now + _LONGEST_DEADLINE:
         wrong.append(FieldViolation("deadline_time", "The deadline is over, or more than 7 days away."))
     wrong.extend(_metadata_violations(request))

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
-from flow2api_generation_service.videos.states import JobState
+from flow2api_generation_service.videos.states import FINAL_STATES, JobState
 
 
 class JobRepository:
@@ -42,6 +42,21 @@ class JobRepository:
         """The job that this key made with this idempotency key."""
         statement = select(JobRow).where(JobRow.api_key_id == api_key_id, JobRow.request_id == request_id)
         return await self._session.scalar(statement)
+
+    async def forget_requests(self, job: JobRow, *, before: datetime) -> None:
+        """Take the idempotency key of a new job away from an older one whose time is over."""
+        if job.request_id is None:
+            return
+        await self._session.execute(
+            update(JobRow)
+            .where(
+                JobRow.api_key_id == job.api_key_id,
+                JobRow.request_id == job.request_id,
+                JobRow.create_time <= before,
+            )
+            .values(request_id=None)
+            .execution_options(synchronize_session=False)
+        )
 
     async def input_images(self, video_id: str) -> Sequence[JobInputImageRow]:
         """The input pictures of a job, in order."""
@@ -109,3 +124,9 @@ class JobRepository:
         statement = delete(JobRow).where(JobRow.video_id == video_id, JobRow.state.in_(states))
         result = cast("CursorResult[Any]", await self._session.execute(statement))
         return result.rowcount == 1
+
+
+async def unfinished_videos(session: AsyncSession, video_ids: Collection[str]) -> set[str]:
+    """Those of these videos that have not ended."""
+    statement = select(JobRow.video_id).where(JobRow.video_id.in_(video_ids), JobRow.state.not_in(FINAL_STATES))
+    return set((await session.scalars(statement)).all())

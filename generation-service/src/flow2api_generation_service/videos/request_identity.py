@@ -17,7 +17,7 @@ def request_digest(request: video_pb2.CreateVideoRequest) -> str:
     """
     body = video_pb2.CreateVideoRequest()
     body.CopyFrom(request)
-    for field in ("request_id", "api_key_id", "deadline_time", "webhook_secret"):
+    for field in ("request_id", "request_scope", "api_key_id", "deadline_time", "webhook_secret"):
         body.ClearField(field)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 

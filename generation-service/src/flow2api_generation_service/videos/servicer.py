@@ -46,6 +46,7 @@ class VideoRpcs:
             video=video,
             request_quota=accepted.request_quota,
             webhook_secret=self._receivers.chosen_secret(request),
+            replayed=accepted.replayed,
         )
 
     async def GetVideo(  # noqa: N802 - the name of the RPC

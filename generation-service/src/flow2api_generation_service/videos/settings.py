@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from flow2api_common.settings import BaseServiceSettings, Duration, Pause
+from flow2api_common.settings import Duration, Pause
+from flow2api_generation_service.idempotency_keys import IdempotencySettings
 
 
-class VideoSettings(BaseServiceSettings):
+class VideoSettings(IdempotencySettings):
     """How video jobs are handed in and watched over. Durations are seconds, or ISO 8601 such as ``PT5M``."""
 
     video_submit_concurrency: int = Field(default=32, ge=1)

@@ -28,7 +28,7 @@ from flow2api_gateway.openai.chat.image_chat import image_chunks, image_completi
 from flow2api_gateway.openai.chat.schemas import ChatCompletionRequest
 from flow2api_gateway.openai.chat.video_chat import video_chunks, video_completion
 from flow2api_gateway.openai.documents import ERRORS, takes_json
-from flow2api_gateway.openai.requests import error_event, idempotency_key, link_to
+from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope, link_to
 from flow2api_proto.generation.v1 import image_pb2, model_pb2, video_pb2
 
 router: Final = APIRouter(tags=["chat"])
@@ -47,38 +47,42 @@ async def create_chat_completion(request: Request, api_key: ApiKeyDep, gateway: 
     conversation = read_conversation(chat.messages)
     check_values(chat, conversation, model)
     answer = ChatAnswer(model=chat.model, includes_usage=chat.includes_usage)
-    request_id = idempotency_key(request)
     with client_fields(CHAT_FIELDS):
         if model.modality == model_pb2.MODALITY_VIDEO:
-            job = await _video_job(gateway, chat, conversation, model, api_key.api_key_id, request_id)
+            job = await _video_job(request, gateway, chat, conversation, model, api_key.api_key_id)
             return await _video_answer(request, gateway, job, answer, api_key.api_key_id, streamed=bool(chat.stream))
-        generation = await _image_generation(gateway, chat, conversation, model, api_key.api_key_id, request_id)
+        generation = await _image_generation(request, gateway, chat, conversation, model, api_key.api_key_id)
         return await _image_answer(request, gateway, generation, answer, streamed=bool(chat.stream))
 
 
 async def _image_generation(
+    request: Request,
     gateway: Gateway,
     chat: ChatCompletionRequest,
     conversation: Conversation,
     model: model_pb2.Model,
     api_key_id: str,
-    request_id: str,
 ) -> image_pb2.GenerateImageRequest:
     sources = conversation.pictures_for(model.max_input_images)
     pictures = await input_images(gateway, sources, api_key_id=api_key_id)
-    return image_request(chat, conversation, model, pictures, api_key_id=api_key_id, request_id=request_id)
+    generation = image_request(
+        chat, conversation, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request)
+    )
+    generation.request_scope = idempotency_scope(request)
+    return generation
 
 
 async def _video_job(
+    request: Request,
     gateway: Gateway,
     chat: ChatCompletionRequest,
     conversation: Conversation,
     model: model_pb2.Model,
     api_key_id: str,
-    request_id: str,
 ) -> video_pb2.Video:
     pictures = await input_images(gateway, conversation.pictures, api_key_id=api_key_id)
-    job = video_request(chat, conversation, model, pictures, api_key_id=api_key_id, request_id=request_id)
+    job = video_request(chat, conversation, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
+    job.request_scope = idempotency_scope(request)
     return await create_video(gateway.peers.generation, job)
 
 

@@ -32,7 +32,7 @@ from flow2api_gateway.openai.images.images_to_grpc import (
     image_request,
 )
 from flow2api_gateway.openai.images.schemas import ImageEditRequest, ImageGenerationRequest
-from flow2api_gateway.openai.requests import error_event, idempotency_key
+from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope
 from flow2api_proto.generation.v1 import model_pb2
 
 router: Final = APIRouter(tags=["images"])
@@ -83,6 +83,7 @@ async def _answer(
         check_image_values(body, model, picture_count=len(sources))
         pictures = await input_images(gateway, sources, api_key_id=api_key_id)
         generation = image_request(body, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
+        generation.request_scope = idempotency_scope(request)
         events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_answer_timeout)
         if not body.stream:
             made = await while_present(request.receive, gateway.drain, collect_images(events))

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
+from flow2api_proto.generation.v1 import ledger_pb2 as flow2api_dot_generation_dot_v1_dot_ledger__pb2
 from flow2api_proto.generation.v1 import media_pb2 as flow2api_dot_generation_dot_v1_dot_media__pb2
 from flow2api_proto.generation.v1 import model_pb2 as flow2api_dot_generation_dot_v1_dot_model__pb2
 from flow2api_proto.generation.v1 import video_pb2 as flow2api_dot_generation_dot_v1_dot_video__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/flow2api/generation/v1/generation_service.proto\x12\x16\x66low2api.generation.v1\x1a\"flow2api/generation/v1/image.proto\x1a\"flow2api/generation/v1/media.proto\x1a\"flow2api/generation/v1/model.proto\x1a\"flow2api/generation/v1/video.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Model\"#\n\x0fGetModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Model\"o\n\x12UploadMediaRequest\x12@\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32).flow2api.generation.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\":\n\x11UploadDescription\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"C\n\x13UploadMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"#\n\x0fGetMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\"@\n\x10GetMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"\x1b\n\x19GetGenerationStatsRequest\"\xa5\x02\n\x1aGetGenerationStatsResponse\x12g\n\x14video_count_by_state\x18\x01 \x03(\x0b\x32I.flow2api.generation.v1.GetGenerationStatsResponse.VideoCountByStateEntry\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11image_error_count\x18\x03 \x01(\x03\x12\x19\n\x11today_image_count\x18\x04 \x01(\x03\x12\x19\n\x11today_video_count\x18\x05 \x01(\x03\x1a\x38\n\x16VideoCountByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"?\n\x16ListRequestLogsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x17ListRequestLogsResponse\x12\x38\n\x0crequest_logs\x18\x01 \x03(\x0b\x32\".flow2api.generation.v1.RequestLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\nRequestLog\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\x03\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xe4\n\n\x11GenerationService\x12\x63\n\nListModels\x12).flow2api.generation.v1.ListModelsRequest\x1a*.flow2api.generation.v1.ListModelsResponse\x12]\n\x08GetModel\x12\'.flow2api.generation.v1.GetModelRequest\x1a(.flow2api.generation.v1.GetModelResponse\x12n\n\rGenerateImage\x12,.flow2api.generation.v1.GenerateImageRequest\x1a-.flow2api.generation.v1.GenerateImageResponse0\x01\x12\x66\n\x0b\x43reateVideo\x12*.flow2api.generation.v1.CreateVideoRequest\x1a+.flow2api.generation.v1.CreateVideoResponse\x12]\n\x08GetVideo\x12\'.flow2api.generation.v1.GetVideoRequest\x1a(.flow2api.generation.v1.GetVideoResponse\x12\x63\n\nListVideos\x12).flow2api.generation.v1.ListVideosRequest\x1a*.flow2api.generation.v1.ListVideosResponse\x12\x65\n\nWatchVideo\x12).flow2api.generation.v1.WatchVideoRequest\x1a*.flow2api.generation.v1.WatchVideoResponse0\x01\x12\x66\n\x0b\x43\x61ncelVideo\x12*.flow2api.generation.v1.CancelVideoRequest\x1a+.flow2api.generation.v1.CancelVideoResponse\x12\x66\n\x0b\x44\x65leteVideo\x12*.flow2api.generation.v1.DeleteVideoRequest\x1a+.flow2api.generation.v1.DeleteVideoResponse\x12h\n\x0bUploadMedia\x12*.flow2api.generation.v1.UploadMediaRequest\x1a+.flow2api.generation.v1.UploadMediaResponse(\x01\x12]\n\x08GetMedia\x12\'.flow2api.generation.v1.GetMediaRequest\x1a(.flow2api.generation.v1.GetMediaResponse\x12{\n\x12GetGenerationStats\x12\x31.flow2api.generation.v1.GetGenerationStatsRequest\x1a\x32.flow2api.generation.v1.GetGenerationStatsResponse\x12r\n\x0fListRequestLogs\x12..flow2api.generation.v1.ListRequestLogsRequest\x1a/.flow2api.generation.v1.ListRequestLogsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/flow2api/generation/v1/generation_service.proto\x12\x16\x66low2api.generation.v1\x1a\"flow2api/generation/v1/image.proto\x1a#flow2api/generation/v1/ledger.proto\x1a\"flow2api/generation/v1/media.proto\x1a\"flow2api/generation/v1/model.proto\x1a\"flow2api/generation/v1/video.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Model\"#\n\x0fGetModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Model\"o\n\x12UploadMediaRequest\x12@\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32).flow2api.generation.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\":\n\x11UploadDescription\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"C\n\x13UploadMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"#\n\x0fGetMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\"@\n\x10GetMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"\x1b\n\x19GetGenerationStatsRequest\"\xa5\x02\n\x1aGetGenerationStatsResponse\x12g\n\x14video_count_by_state\x18\x01 \x03(\x0b\x32I.flow2api.generation.v1.GetGenerationStatsResponse.VideoCountByStateEntry\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11image_error_count\x18\x03 \x01(\x03\x12\x19\n\x11today_image_count\x18\x04 \x01(\x03\x12\x19\n\x11today_video_count\x18\x05 \x01(\x03\x1a\x38\n\x16VideoCountByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"?\n\x16ListRequestLogsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x17ListRequestLogsResponse\x12\x38\n\x0crequest_logs\x18\x01 \x03(\x0b\x32\".flow2api.generation.v1.RequestLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\nRequestLog\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\x03\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xba\r\n\x11GenerationService\x12\x63\n\nListModels\x12).flow2api.generation.v1.ListModelsRequest\x1a*.flow2api.generation.v1.ListModelsResponse\x12]\n\x08GetModel\x12\'.flow2api.generation.v1.GetModelRequest\x1a(.flow2api.generation.v1.GetModelResponse\x12n\n\rGenerateImage\x12,.flow2api.generation.v1.GenerateImageRequest\x1a-.flow2api.generation.v1.GenerateImageResponse0\x01\x12\x66\n\x0b\x43reateVideo\x12*.flow2api.generation.v1.CreateVideoRequest\x1a+.flow2api.generation.v1.CreateVideoResponse\x12]\n\x08GetVideo\x12\'.flow2api.generation.v1.GetVideoRequest\x1a(.flow2api.generation.v1.GetVideoResponse\x12\x63\n\nListVideos\x12).flow2api.generation.v1.ListVideosRequest\x1a*.flow2api.generation.v1.ListVideosResponse\x12\x65\n\nWatchVideo\x12).flow2api.generation.v1.WatchVideoRequest\x1a*.flow2api.generation.v1.WatchVideoResponse0\x01\x12\x66\n\x0b\x43\x61ncelVideo\x12*.flow2api.generation.v1.CancelVideoRequest\x1a+.flow2api.generation.v1.CancelVideoResponse\x12\x66\n\x0b\x44\x65leteVideo\x12*.flow2api.generation.v1.DeleteVideoRequest\x1a+.flow2api.generation.v1.DeleteVideoResponse\x12h\n\x0bUploadMedia\x12*.flow2api.generation.v1.UploadMediaRequest\x1a+.flow2api.generation.v1.UploadMediaResponse(\x01\x12]\n\x08GetMedia\x12\'.flow2api.generation.v1.GetMediaRequest\x1a(.flow2api.generation.v1.GetMediaResponse\x12{\n\x12GetGenerationStats\x12\x31.flow2api.generation.v1.GetGenerationStatsRequest\x1a\x32.flow2api.generation.v1.GetGenerationStatsResponse\x12r\n\x0fListRequestLogs\x12..flow2api.generation.v1.ListRequestLogsRequest\x1a/.flow2api.generation.v1.ListRequestLogsResponse\x12]\n\x08GetUsage\x12\'.flow2api.generation.v1.GetUsageRequest\x1a(.flow2api.generation.v1.GetUsageResponse\x12x\n\x11ListLedgerEntries\x12\x30.flow2api.generation.v1.ListLedgerEntriesRequest\x1a\x31.flow2api.generation.v1.ListLedgerEntriesResponse\x12{\n\x12ResolveLedgerEntry\x12\x31.flow2api.generation.v1.ResolveLedgerEntryRequest\x1a\x32.flow2api.generation.v1.ResolveLedgerEntryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,36 +39,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._loaded_options = None
   _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_options = b'8\001'
-  _globals['_LISTMODELSREQUEST']._serialized_start=252
-  _globals['_LISTMODELSREQUEST']._serialized_end=271
-  _globals['_LISTMODELSRESPONSE']._serialized_start=273
-  _globals['_LISTMODELSRESPONSE']._serialized_end=340
-  _globals['_GETMODELREQUEST']._serialized_start=342
-  _globals['_GETMODELREQUEST']._serialized_end=377
-  _globals['_GETMODELRESPONSE']._serialized_start=379
-  _globals['_GETMODELRESPONSE']._serialized_end=443
-  _globals['_UPLOADMEDIAREQUEST']._serialized_start=445
-  _globals['_UPLOADMEDIAREQUEST']._serialized_end=556
-  _globals['_UPLOADDESCRIPTION']._serialized_start=558
-  _globals['_UPLOADDESCRIPTION']._serialized_end=616
-  _globals['_UPLOADMEDIARESPONSE']._serialized_start=618
-  _globals['_UPLOADMEDIARESPONSE']._serialized_end=685
-  _globals['_GETMEDIAREQUEST']._serialized_start=687
-  _globals['_GETMEDIAREQUEST']._serialized_end=722
-  _globals['_GETMEDIARESPONSE']._serialized_start=724
-  _globals['_GETMEDIARESPONSE']._serialized_end=788
-  _globals['_GETGENERATIONSTATSREQUEST']._serialized_start=790
-  _globals['_GETGENERATIONSTATSREQUEST']._serialized_end=817
-  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_start=820
-  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_end=1113
-  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_start=1057
-  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_end=1113
-  _globals['_LISTREQUESTLOGSREQUEST']._serialized_start=1115
-  _globals['_LISTREQUESTLOGSREQUEST']._serialized_end=1178
-  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_start=1180
-  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_end=1288
-  _globals['_REQUESTLOG']._serialized_start=1291
-  _globals['_REQUESTLOG']._serialized_end=1488
-  _globals['_GENERATIONSERVICE']._serialized_start=1491
-  _globals['_GENERATIONSERVICE']._serialized_end=2871
+  _globals['_LISTMODELSREQUEST']._serialized_start=289
+  _globals['_LISTMODELSREQUEST']._serialized_end=308
+  _globals['_LISTMODELSRESPONSE']._serialized_start=310
+  _globals['_LISTMODELSRESPONSE']._serialized_end=377
+  _globals['_GETMODELREQUEST']._serialized_start=379
+  _globals['_GETMODELREQUEST']._serialized_end=414
+  _globals['_GETMODELRESPONSE']._serialized_start=416
+  _globals['_GETMODELRESPONSE']._serialized_end=480
+  _globals['_UPLOADMEDIAREQUEST']._serialized_start=482
+  _globals['_UPLOADMEDIAREQUEST']._serialized_end=593
+  _globals['_UPLOADDESCRIPTION']._serialized_start=595
+  _globals['_UPLOADDESCRIPTION']._serialized_end=653
+  _globals['_UPLOADMEDIARESPONSE']._serialized_start=655
+  _globals['_UPLOADMEDIARESPONSE']._serialized_end=722
+  _globals['_GETMEDIAREQUEST']._serialized_start=724
+  _globals['_GETMEDIAREQUEST']._serialized_end=759
+  _globals['_GETMEDIARESPONSE']._serialized_start=761
+  _globals['_GETMEDIARESPONSE']._serialized_end=825
+  _globals['_GETGENERATIONSTATSREQUEST']._serialized_start=827
+  _globals['_GETGENERATIONSTATSREQUEST']._serialized_end=854
+  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_start=857
+  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_end=1150
+  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_start=1094
+  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_end=1150
+  _globals['_LISTREQUESTLOGSREQUEST']._serialized_start=1152
+  _globals['_LISTREQUESTLOGSREQUEST']._serialized_end=1215
+  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_start=1217
+  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_end=1325
+  _globals['_REQUESTLOG']._serialized_start=1328
+  _globals['_REQUESTLOG']._serialized_end=1525
+  _globals['_GENERATIONSERVICE']._serialized_start=1528
+  _globals['_GENERATIONSERVICE']._serialized_end=3250
 # @@protoc_insertion_point(module_scope)

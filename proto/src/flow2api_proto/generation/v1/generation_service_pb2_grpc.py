@@ -5,6 +5,7 @@ import warnings
 
 from flow2api_proto.generation.v1 import generation_service_pb2 as flow2api_dot_generation_dot_v1_dot_generation__service__pb2
 from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
+from flow2api_proto.generation.v1 import ledger_pb2 as flow2api_dot_generation_dot_v1_dot_ledger__pb2
 from flow2api_proto.generation.v1 import video_pb2 as flow2api_dot_generation_dot_v1_dot_video__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -106,6 +107,21 @@ class GenerationServiceStub:
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/GetUsage',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
+        self.ListLedgerEntries = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/ListLedgerEntries',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesResponse.FromString,
+                _registered_method=True)
+        self.ResolveLedgerEntry = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/ResolveLedgerEntry',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
@@ -134,7 +150,7 @@ class GenerationServiceServicer:
         """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
         generation runs to its end, is stored and logged.
         NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
-        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
+        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,7 +159,7 @@ class GenerationServiceServicer:
 
     def CreateVideo(self, request, context):
         """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
+        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +225,28 @@ class GenerationServiceServicer:
 
     def ListRequestLogs(self, request, context):
         """Lists the request log, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLedgerEntries(self, request, context):
+        """Lists the ledger, newest first. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveLedgerEntry(self, request, context):
+        """Says of a disputed entry whether the upstream has taken its price. NOT_FOUND LEDGER_ENTRY_NOT_FOUND; FAILED_PRECONDITION
+        LEDGER_ENTRY_NOT_DISPUTED; INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,6 +319,21 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.ListRequestLogs,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLedgerEntries,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'ResolveLedgerEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveLedgerEntry,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -639,6 +692,87 @@ class GenerationService:
             '/flow2api.generation.v1.GenerationService/ListRequestLogs',
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/GetUsage',
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLedgerEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/ListLedgerEntries',
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveLedgerEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/ResolveLedgerEntry',
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_ledger__pb2.ResolveLedgerEntryResponse.FromString,
             options,
             channel_credentials,
             insecure,

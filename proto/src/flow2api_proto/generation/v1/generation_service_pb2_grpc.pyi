@@ -6,6 +6,7 @@ Generation: the model catalog, images, video jobs and their media."""
 from collections import abc as _abc
 from flow2api_proto.generation.v1 import generation_service_pb2 as _generation_service_pb2
 from flow2api_proto.generation.v1 import image_pb2 as _image_pb2
+from flow2api_proto.generation.v1 import ledger_pb2 as _ledger_pb2
 from flow2api_proto.generation.v1 import video_pb2 as _video_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -48,12 +49,12 @@ class GenerationServiceStub:
     """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
     generation runs to its end, is stored and logged.
     NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
-    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
+    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
     CreateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
+    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
     """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]
     """Reads one job. NOT_FOUND VIDEO_NOT_FOUND, also when it is another key's."""
@@ -77,6 +78,14 @@ class GenerationServiceStub:
     """Numbers for dashboards."""
     ListRequestLogs: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]
     """Lists the request log, newest first."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetUsageRequest, _ledger_pb2.GetUsageResponse]
+    """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT."""
+    ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerEntriesRequest, _ledger_pb2.ListLedgerEntriesResponse]
+    """Lists the ledger, newest first. INVALID_ARGUMENT."""
+    ResolveLedgerEntry: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ResolveLedgerEntryRequest, _ledger_pb2.ResolveLedgerEntryResponse]
+    """Says of a disputed entry whether the upstream has taken its price. NOT_FOUND LEDGER_ENTRY_NOT_FOUND; FAILED_PRECONDITION
+    LEDGER_ENTRY_NOT_DISPUTED; INVALID_ARGUMENT.
+    """
 
 @_typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
@@ -96,12 +105,12 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
     generation runs to its end, is stored and logged.
     NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
-    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
+    queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
     CreateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]  # type: ignore[assignment]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
+    ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GetVideoRequest, _video_pb2.GetVideoResponse]  # type: ignore[assignment]
     """Reads one job. NOT_FOUND VIDEO_NOT_FOUND, also when it is another key's."""
@@ -125,6 +134,14 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Numbers for dashboards."""
     ListRequestLogs: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]  # type: ignore[assignment]
     """Lists the request log, newest first."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetUsageRequest, _ledger_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT."""
+    ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerEntriesRequest, _ledger_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
+    """Lists the ledger, newest first. INVALID_ARGUMENT."""
+    ResolveLedgerEntry: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ResolveLedgerEntryRequest, _ledger_pb2.ResolveLedgerEntryResponse]  # type: ignore[assignment]
+    """Says of a disputed entry whether the upstream has taken its price. NOT_FOUND LEDGER_ENTRY_NOT_FOUND; FAILED_PRECONDITION
+    LEDGER_ENTRY_NOT_DISPUTED; INVALID_ARGUMENT.
+    """
 
 class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     """GenerationService owns the catalog, the generations and their results.
@@ -159,7 +176,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes pictures and tells how it goes. Cancelling before the upstream was asked gives everything back; after that the
         generation runs to its end, is stored and logged.
         NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
-        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL; FAILED_PRECONDITION
+        queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
         """
 
@@ -170,7 +187,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.CreateVideoResponse, _abc.Awaitable[_video_pb2.CreateVideoResponse]]:
         """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
-        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, and what AuthorizeGeneration of flow2api.access.v1 refuses.
+        ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
         """
 
     @_abc_1.abstractmethod
@@ -248,5 +265,31 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.ListRequestLogsResponse, _abc.Awaitable[_generation_service_pb2.ListRequestLogsResponse]]:
         """Lists the request log, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _ledger_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.GetUsageResponse, _abc.Awaitable[_ledger_pb2.GetUsageResponse]]:
+        """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT."""
+
+    @_abc_1.abstractmethod
+    def ListLedgerEntries(
+        self,
+        request: _ledger_pb2.ListLedgerEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_ledger_pb2.ListLedgerEntriesResponse]]:
+        """Lists the ledger, newest first. INVALID_ARGUMENT."""
+
+    @_abc_1.abstractmethod
+    def ResolveLedgerEntry(
+        self,
+        request: _ledger_pb2.ResolveLedgerEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.ResolveLedgerEntryResponse, _abc.Awaitable[_ledger_pb2.ResolveLedgerEntryResponse]]:
+        """Says of a disputed entry whether the upstream has taken its price. NOT_FOUND LEDGER_ENTRY_NOT_FOUND; FAILED_PRECONDITION
+        LEDGER_ENTRY_NOT_DISPUTED; INVALID_ARGUMENT.
+        """
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

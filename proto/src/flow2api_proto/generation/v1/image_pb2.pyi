@@ -77,6 +77,7 @@ class GenerateImageRequest(_message.Message):
     IMAGE_COUNT_FIELD_NUMBER: _builtins.int
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_SCOPE_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -92,7 +93,11 @@ class GenerateImageRequest(_message.Message):
     api_key_id: _builtins.str
     """API key on whose behalf. Required."""
     request_id: _builtins.str
-    """Idempotency key of the client; empty for none. A repeat within 24 h with the same body joins or gets the first's result."""
+    """Idempotency key of the client, printable ASCII, at most 255 characters; empty for none. A repeat within the retention (a
+    setting, 24 h) with the same body joins or gets the first's result; with another body it is ALREADY_EXISTS.
+    """
+    request_scope: _builtins.str
+    """Which operation the key is for, e.g. `POST /v1/images/edits`: keys of one scope do not meet those of another."""
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
         """References, in order."""
@@ -114,10 +119,11 @@ class GenerateImageRequest(_message.Message):
         image_count: _builtins.int = ...,
         api_key_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        request_scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "image_count", b"image_count", "input_images", b"input_images", "model_id", b"model_id", "prompt", b"prompt", "request_id", b"request_id", "resolution", b"resolution", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "image_count", b"image_count", "input_images", b"input_images", "model_id", b"model_id", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -137,10 +143,13 @@ class GenerateImageResponse(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """Identifier of the whole generation, the same in every event; the id of its request log entry."""
     image_index: _builtins.int
     """Which of the `image_count` pictures, from 0."""
+    replayed: _builtins.bool
+    """Whether this is the answer to a repeat: the result of an earlier request, or of one that still runs. In the first event."""
     @_builtins.property
     def progress(self) -> Global___ImageProgress:
         """It went on."""
@@ -166,10 +175,11 @@ class GenerateImageResponse(_message.Message):
         image: Global___GeneratedImage | None = ...,
         failure: Global___ImageFailure | None = ...,
         request_quota: _request_quota_pb2.RequestQuota | None = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "image", b"image", "progress", b"progress", "request_quota", b"request_quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "generation_id", b"generation_id", "image", b"image", "image_index", b"image_index", "progress", b"progress", "request_quota", b"request_quota"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failure", b"failure", "generation_id", b"generation_id", "image", b"image", "image_index", b"image_index", "progress", b"progress", "replayed", b"replayed", "request_quota", b"request_quota"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "image", "failure"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

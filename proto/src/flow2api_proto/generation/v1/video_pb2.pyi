@@ -376,6 +376,7 @@ class CreateVideoRequest(_message.Message):
     WEBHOOK_URL_FIELD_NUMBER: _builtins.int
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
+    REQUEST_SCOPE_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -395,13 +396,17 @@ class CreateVideoRequest(_message.Message):
     api_key_id: _builtins.str
     """API key on whose behalf. Required."""
     request_id: _builtins.str
-    """Idempotency key of the client; empty for none."""
+    """Idempotency key of the client, printable ASCII, at most 255 characters; empty for none. A repeat within the retention (a
+    setting, 24 h) with the same body gets the first's job; with another body it is ALREADY_EXISTS.
+    """
     webhook_url: _builtins.str
     """Where to tell the end; empty for the default."""
     webhook_secret: _builtins.str
     """What to sign with for `webhook_url`: `whsec_` and base64 of 16 to 64 bytes, or 16 to 256 other characters; empty for the
     installation's secret, or when it has none, one of the API key's own. Not part of what a repeat is recognised by.
     """
+    request_scope: _builtins.str
+    """Which operation the key is for, e.g. `POST /v1/videos`: keys of one scope do not meet those of another."""
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
         """Frames and references, in order."""
@@ -437,10 +442,11 @@ class CreateVideoRequest(_message.Message):
         webhook_url: _builtins.str = ...,
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
         webhook_secret: _builtins.str = ...,
+        request_scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "deadline_time", b"deadline_time", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "request_id", b"request_id", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -457,10 +463,13 @@ class CreateVideoResponse(_message.Message):
     VIDEO_FIELD_NUMBER: _builtins.int
     REQUEST_QUOTA_FIELD_NUMBER: _builtins.int
     WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
     webhook_secret: _builtins.str
     """The secret that was chosen for `webhook_url`, always the same for one API key; empty when the caller or the operator set one,
     and when there is no `webhook_url`.
     """
+    replayed: _builtins.bool
+    """Whether this is the job of an earlier request with the same `request_id`."""
     @_builtins.property
     def video(self) -> Global___Video:
         """The job, accepted and durable."""
@@ -475,10 +484,11 @@ class CreateVideoResponse(_message.Message):
         video: Global___Video | None = ...,
         request_quota: _request_quota_pb2.RequestQuota | None = ...,
         webhook_secret: _builtins.str = ...,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_quota", b"request_quota", "video", b"video", "webhook_secret", b"webhook_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "request_quota", b"request_quota", "video", b"video", "webhook_secret", b"webhook_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

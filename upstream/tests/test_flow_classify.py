@@ -113,7 +113,7 @@ def test_content_reason_is_told_in_plain_words(reason):
     ("scope", "expected"),
     [
         (Scope.CONTROL, F.UPSTREAM),
-        (Scope.UPLOAD, F.UPSTREAM),
+        (Scope.UPLOAD, F.PROJECT_GONE),
         (Scope.GENERATION, F.MODEL_GONE),
         (Scope.GENERATION_WITH_MEDIA, F.MEDIA_GONE),
         (Scope.UPSCALE, F.MEDIA_GONE),

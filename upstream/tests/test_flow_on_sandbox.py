@@ -1,12 +1,14 @@
 """What only Flow has: sessions that end, cookies that change, answers in old forms, three ways to a file."""
 
+from dataclasses import replace
+
 import pytest
 
 from flow2api_sandbox.server import running_sandbox
 from flow2api_sandbox.settings import SandboxSettings
 from flow2api_testing.waiting import eventually
 from flow2api_upstream.flow.concat import ClipPiece, check_join, start_join
-from flow2api_upstream.flow.handles import FlowMedia
+from flow2api_upstream.flow.handles import FlowMedia, FlowOperation
 from flow2api_upstream.flow.provider import FlowProvider
 from flow2api_upstream.http import HttpClient
 from flow2api_upstream.port import (
@@ -17,6 +19,7 @@ from flow2api_upstream.port import (
     OperationState,
     Secret,
     SourceImage,
+    UploadedImage,
     UpstreamFailure,
     VideoCall,
     VideoKind,
@@ -265,3 +268,64 @@ async def fetch_all(provider, account, media):
 async def fetch_url(provider, account, url):
     async with provider.fetch_url(account, url) as stream:
         return b"".join([chunk async for chunk in stream.chunks])
+
+
+@pytest.fixture
+def project_gone(sandbox, flow_account):
+    """The account's owner has deleted its project."""
+    (account,) = [each for each in sandbox.world.accounts.values() if flow_account.project_id in each.projects]
+    del account.projects[flow_account.project_id]
+
+
+@pytest.mark.usefixtures("project_gone")
+async def test_project_that_is_gone_is_told_from_a_model_that_is(flow, flow_account):
+    png = SourceImage(b"\x89PNG\r\n\x1a\n", "image/png")
+    for call in (
+        flow.generate_image(flow_account, PICTURE),
+        flow.submit_video(flow_account, CLIP),
+        flow.upload_image(flow_account, png),
+    ):
+        with pytest.raises(UpstreamFailure) as raised:
+            await call
+        assert raised.value.failure_class is FailureClass.PROJECT_GONE
+        assert not raised.value.may_have_been_accepted
+
+
+async def test_proof_of_a_project_leaves_no_media(flow, flow_account, sandbox, add_fault):
+    add_fault("404", route="flow.images")
+    with pytest.raises(UpstreamFailure) as raised:
+        await flow.generate_image(flow_account, PICTURE)
+
+    assert raised.value.failure_class is FailureClass.MODEL_GONE
+    assert sandbox.world.ledger.calls["flow.upload"] == 1
+    assert not sandbox.world.assets
+
+
+async def test_project_that_cannot_be_proved_is_not_blamed(flow, flow_account, add_fault):
+    add_fault("404", route="flow.images")
+    add_fault("403", route="flow.upload")
+    with pytest.raises(UpstreamFailure) as raised:
+        await flow.generate_image(flow_account, PICTURE)
+    assert raised.value.failure_class is FailureClass.MODEL_GONE
+
+
+async def test_media_are_used_in_their_own_project(flow, flow_account, sandbox):
+    other = replace(flow_account, project_id=(await flow.create_project(flow_account, "other")).project_id)
+    picture = await flow.generate_image(other, PICTURE)
+    clip = await made_clip(flow, other)
+    reference = UploadedImage(handle=picture.handle)
+
+    again = await flow.generate_image(flow_account, replace(PICTURE, references=(reference,)))
+    larger = await flow.upscale_image(flow_account, picture.handle, "2K")
+    framed = await flow.submit_video(
+        flow_account,
+        replace(CLIP, upstream_model="veo_3_1_i2v_s_fast", kind=VideoKind.FIRST_FRAME, images=(reference,)),
+    )
+    extended = await flow.submit_video(
+        flow_account, replace(CLIP, upstream_model="veo_3_1_extend_landscape", kind=VideoKind.EXTEND, source=clip)
+    )
+
+    assert FlowMedia.read(again.handle).project == other.project_id
+    assert larger.data
+    assert [FlowOperation.read(each.operation).project for each in (framed, extended)] == [other.project_id] * 2
+    assert len(await flow.check_videos(flow_account, [framed.operation, extended.operation])) == 2

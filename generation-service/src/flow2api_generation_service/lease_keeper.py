@@ -34,6 +34,7 @@ class HeldToken:
         self._held = held
         self._refreshed = False
         self._switch_count = 0
+        self._left_project = False
         self._refreshing = asyncio.Lock()
         self.outcome: token_pb2.LeaseOutcome = unused()
 
@@ -48,8 +49,8 @@ class HeldToken:
         return self._held.account
 
     async def authorized(self, call: Callable[[Account], Awaitable[T]]) -> T:
-        """Make an upstream call; repeat it with a fresh bearer when that is refused, once per lease, and over another
-        proxy when that does not let it through.
+        """Make an upstream call; repeat it with a fresh bearer when that is refused and in another project when that is
+        gone, each once per lease, and over another proxy when that does not let it through.
 
         Raises UpstreamFailure.
         """
@@ -68,10 +69,24 @@ class HeldToken:
         """Take another credential for the one that was of no use; raises the failure where that cannot help."""
         if failure.failure_class is FailureClass.AUTH:
             await self._refresh(used, failure)
+        elif failure.failure_class is FailureClass.PROJECT_GONE:
+            await self._leave_project(used, failure)
         elif failure.failure_class is FailureClass.PROXY and used.proxy_id:
             await self._switch_proxy(used, failure)
         else:
             raise failure
+
+    async def _leave_project(self, used: Account, failure: UpstreamFailure) -> None:
+        if self._held.account is not used:
+            return
+        if self._left_project:
+            raise failure
+        self._left_project = True
+        try:
+            account = await self._leases.credential(self.token_id, gone_project_id=used.project_id)
+        except Flow2APIError as exc:
+            raise failure from exc
+        self._held = self._held.with_account(account, in_other_project=True)
 
     async def _switch_proxy(self, used: Account, failure: UpstreamFailure) -> None:
         if self._held.account is not used:

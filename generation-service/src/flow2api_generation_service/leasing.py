@@ -37,9 +37,9 @@ class HeldLease:
         """The token that is leased."""
         return self.lease.token_id
 
-    def with_account(self, account: Account) -> HeldLease:
-        """The same lease with a fresh credential."""
-        return replace(self, account=account)
+    def with_account(self, account: Account, *, in_other_project: bool = False) -> HeldLease:
+        """The same lease with a fresh credential; it stays in its project, where its media are, unless that is gone."""
+        return replace(self, account=account if in_other_project else in_same_project(account, self.account))
 
 
 class LeaseClient:
@@ -110,18 +110,28 @@ class LeaseClient:
         with rpc_errors("token"):
             await self._stub.AbandonLease(request, timeout=_CALL_TIMEOUT.total_seconds())
 
-    async def credential(self, token_id: int, rejected_version: int = 0, failed_proxy_id: int = 0) -> Account:
+    async def credential(
+        self, token_id: int, rejected_version: int = 0, failed_proxy_id: int = 0, gone_project_id: str = ""
+    ) -> Account:
         """The account of a token; refreshed first when the upstream has just refused that version of its credential,
-        over another proxy when that one has just failed.
+        over another proxy when that one has just failed, in another project when the upstream does not know that one.
 
         Raises FailedPrecondition when its session is dead, NotFound, DependencyUnavailable.
         """
         request = token_service_pb2.GetCredentialRequest(
-            token_id=token_id, rejected_version=rejected_version, failed_proxy_id=failed_proxy_id
+            token_id=token_id,
+            rejected_version=rejected_version,
+            failed_proxy_id=failed_proxy_id,
+            gone_project_id=gone_project_id,
         )
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
         return account_of(answer.credential)
+
+
+def in_same_project(account: Account, before: Account) -> Account:
+    """A fresh account in the project of the one before."""
+    return replace(account, project_id=before.project_id or account.project_id)
 
 
 def is_hopeless(error: Flow2APIError) -> bool:

@@ -40,6 +40,7 @@ class RetryRule:
     same_token_attempts: int = 0
     refresh_first: bool = False
     upload_again: bool = False
+    other_project: bool = False
     other_proxy: bool = False
     other_token: bool = False
     other_route: bool = False
@@ -63,6 +64,9 @@ RETRY_POLICY: Mapping[FailureClass, RetryRule] = MappingProxyType(
         FailureClass.FORBIDDEN: _ELSEWHERE,
         FailureClass.MODEL_GONE: RetryRule(other_route=True),
         FailureClass.MEDIA_GONE: RetryRule(same_token_attempts=1, upload_again=True),
+        FailureClass.PROJECT_GONE: RetryRule(
+            same_token_attempts=1, upload_again=True, other_project=True, other_token=True, other_route=True
+        ),
         FailureClass.UPSTREAM: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
         FailureClass.NETWORK: RetryRule(same_token_attempts=2, other_token=True, other_route=True),
         FailureClass.PROXY: RetryRule(
@@ -148,6 +152,7 @@ _SERVICE_ERRORS: Mapping[FailureClass, _Builder] = MappingProxyType(
         FailureClass.FORBIDDEN: _unavailable("UPSTREAM_FORBIDDEN"),
         FailureClass.MODEL_GONE: _unavailable("MODEL_GONE"),
         FailureClass.MEDIA_GONE: _request_error(NotFound, "MEDIA_NOT_FOUND"),
+        FailureClass.PROJECT_GONE: _unavailable("UPSTREAM_UNAVAILABLE"),
         FailureClass.UPSTREAM: _unavailable("UPSTREAM_UNAVAILABLE"),
         FailureClass.NETWORK: _unavailable("UPSTREAM_UNAVAILABLE"),
         FailureClass.PROXY: _unavailable("UPSTREAM_UNAVAILABLE"),

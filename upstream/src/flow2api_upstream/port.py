@@ -223,6 +223,7 @@ class FailureClass(StrEnum):
     FORBIDDEN = "forbidden"
     MODEL_GONE = "model_gone"
     MEDIA_GONE = "media_gone"
+    PROJECT_GONE = "project_gone"
     UPSTREAM = "upstream"
     NETWORK = "network"
     PROXY = "proxy"

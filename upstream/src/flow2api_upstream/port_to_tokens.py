@@ -26,6 +26,8 @@ _OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType
         FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
         # A file that is gone says nothing about the account.
         FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
+        # Nor does a project that somebody has deleted; another one is made.
+        FailureClass.PROJECT_GONE: token_pb2.OUTCOME_BAD_INPUT,
         FailureClass.UPSTREAM: token_pb2.OUTCOME_UPSTREAM_ERROR,
         FailureClass.NETWORK: token_pb2.OUTCOME_NETWORK_ERROR,
         FailureClass.PROXY: token_pb2.OUTCOME_PROXY_FAILED,

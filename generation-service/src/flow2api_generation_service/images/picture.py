@@ -156,10 +156,11 @@ class PictureMaker:
                 self._count(failure, provider, token)
                 rule = retry_rule(failure)
                 seen[failure.failure_class] += 1
-                # A bearer was refreshed already where it was refused, a proxy changed; the last try belongs to another
+                # Bearer, project and proxy were changed already where that helps; the last try belongs to another
                 # account.
                 if (
                     rule.refresh_first
+                    or rule.other_project
                     or rule.other_proxy
                     or failure.timed_out
                     or seen[failure.failure_class] > rule.same_token_attempts

@@ -12,7 +12,7 @@ from typing import Final
 
 from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
-from flow2api_generation_service.leasing import LeaseClient
+from flow2api_generation_service.leasing import LeaseClient, in_same_project
 from flow2api_generation_service.videos.submission import Submissions, Ticket
 from flow2api_upstream.failures import retry_rule
 from flow2api_upstream.port import Account, Provider, SourceImage, UploadedImage, UpstreamFailure, VideoCall
@@ -69,16 +69,26 @@ class HandIn:
                     )
                 elif rule.other_proxy:
                     account = await self._other_credential(account, failure, failed_proxy_id=account.proxy_id)
+                elif rule.other_project:
+                    account = await self._other_credential(account, failure, gone_project_id=account.project_id)
+                    uploaded = None
                 elif rule.upload_again:
                     uploaded = None
                 else:
                     await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
     async def _other_credential(
-        self, used: Account, failure: UpstreamFailure, *, rejected_version: int = 0, failed_proxy_id: int = 0
+        self,
+        used: Account,
+        failure: UpstreamFailure,
+        *,
+        rejected_version: int = 0,
+        failed_proxy_id: int = 0,
+        gone_project_id: str = "",
     ) -> Account:
         try:
-            return await self._leases.credential(used.token_id, rejected_version, failed_proxy_id)
+            other = await self._leases.credential(used.token_id, rejected_version, failed_proxy_id, gone_project_id)
+            return other if gone_project_id else in_same_project(other, used)
         except Flow2APIError as error:
             log.info("credential_not_renewed", token_id=used.token_id, reason=error.reason)
             raise failure from error

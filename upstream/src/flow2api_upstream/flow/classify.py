@@ -32,6 +32,7 @@ _MESSAGES: Mapping[FailureClass, str] = MappingProxyType(
         FailureClass.FORBIDDEN: "The upstream does not allow this account to do this.",
         FailureClass.MODEL_GONE: "The upstream does not know this model any more.",
         FailureClass.MEDIA_GONE: "The upstream does not know this media, or not any more.",
+        FailureClass.PROJECT_GONE: "The upstream does not know the project of this account any more.",
         FailureClass.UPSTREAM: "The upstream failed.",
     }
 )
@@ -215,8 +216,11 @@ def _by_status(status: int, scope: Scope) -> FailureClass:
 
 def _not_found(scope: Scope) -> FailureClass:
     match scope:
-        case Scope.CONTROL | Scope.UPLOAD:
+        case Scope.CONTROL:
             return FailureClass.UPSTREAM
+        case Scope.UPLOAD:
+            # An upload names nothing but the project.
+            return FailureClass.PROJECT_GONE
         case Scope.GENERATION:
             return FailureClass.MODEL_GONE
         case Scope.GENERATION_WITH_MEDIA | Scope.UPSCALE | Scope.MEDIA:

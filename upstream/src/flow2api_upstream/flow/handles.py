@@ -5,10 +5,11 @@ of the user action that made it), and for a clip the ``url`` that its status tol
 clip in the current form (``name``, ``project``, ``workflow``) or in the old one (``operation``, ``scene``).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from flow2api_upstream.handles import read_handle, write_handle
-from flow2api_upstream.port import MediaHandle, OperationHandle
+from flow2api_upstream.port import Account, MediaHandle, OperationHandle
 
 _PROVIDER = "flow"
 
@@ -92,3 +93,13 @@ class FlowOperation:
             operation=members.get("operation", ""),
             scene=members.get("scene", ""),
         )
+
+
+def in_project_of(account: Account, media: Iterable[MediaHandle | None]) -> Account:
+    """The account in the project where the media live, as they are known in no other; else in its own.
+
+    Source: docs/upstream/flow.md, section 1.
+    """
+    projects = (FlowMedia.read(handle).project for handle in media if handle)
+    project = next((project for project in projects if project), "")
+    return replace(account, project_id=project) if project else account

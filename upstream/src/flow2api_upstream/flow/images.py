@@ -8,9 +8,10 @@ from flow2api_common.media_types import image_mime_type
 from flow2api_upstream.base64_text import decode_text
 from flow2api_upstream.flow.calls import FlowCalls, bad_input, client_context, new_session_id, seed_within
 from flow2api_upstream.flow.classify import Scope, filtered, malformed
-from flow2api_upstream.flow.handles import FlowMedia
+from flow2api_upstream.flow.handles import FlowMedia, in_project_of
+from flow2api_upstream.flow.projects import of_missing
 from flow2api_upstream.json_reading import int_at, object_at, objects_at, text_at
-from flow2api_upstream.port import Account, ImageCall, ImageResult, MediaHandle, UploadedImage
+from flow2api_upstream.port import Account, ImageCall, ImageResult, MediaHandle, UploadedImage, UpstreamFailure
 
 _MAX_SEED = 999_999
 ASPECT_RATIOS: Mapping[str, str] = MappingProxyType(
@@ -30,15 +31,19 @@ RESOLUTIONS: Mapping[str, str] = MappingProxyType(
 async def generate_image(calls: FlowCalls, account: Account, call: ImageCall) -> ImageResult:
     """Make one picture of the base resolution. A success without a picture means that it was filtered."""
     session_id = new_session_id()
-    answer = await calls.api(
-        account,
-        "POST",
-        f"/projects/{account.project_id}/flowMedia:batchGenerateImages",
-        image_body(account, call, session_id),
-        scope=Scope.GENERATION_WITH_MEDIA if call.references else Scope.GENERATION,
-        timeout=calls.settings.image_timeout,
-        repeatable=False,  # Pictures cost no credits, but count against a daily quota.
-    )
+    account = in_project_of(account, [reference.handle for reference in call.references])
+    try:
+        answer = await calls.api(
+            account,
+            "POST",
+            f"/projects/{account.project_id}/flowMedia:batchGenerateImages",
+            image_body(account, call, session_id),
+            scope=Scope.GENERATION_WITH_MEDIA if call.references else Scope.GENERATION,
+            timeout=calls.settings.image_timeout,
+            repeatable=False,  # Pictures cost no credits, but count against a daily quota.
+        )
+    except UpstreamFailure as failure:
+        raise await of_missing(calls, account, failure) from failure.__cause__
     return await image_result(answer, account.project_id, session_id)
 
 
@@ -47,6 +52,7 @@ async def upscale_image(calls: FlowCalls, account: Account, media: MediaHandle, 
     if resolution not in RESOLUTIONS:
         raise bad_input(f"Flow enlarges pictures to 2K or 4K, not to {resolution}.", "resolution")
     source = FlowMedia.read(media)
+    account = in_project_of(account, [media])
     body = {
         "mediaId": source.name,
         "targetResolution": RESOLUTIONS[resolution],

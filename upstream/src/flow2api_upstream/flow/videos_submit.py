@@ -7,11 +7,12 @@ from types import MappingProxyType
 
 from flow2api_upstream.flow.calls import FlowCalls, bad_input, client_context, seed_within
 from flow2api_upstream.flow.classify import Scope, malformed
-from flow2api_upstream.flow.handles import FlowMedia, FlowOperation
+from flow2api_upstream.flow.handles import FlowMedia, FlowOperation, in_project_of
 from flow2api_upstream.flow.images import media_names
+from flow2api_upstream.flow.projects import of_missing
 from flow2api_upstream.flow.wire import operations_of
 from flow2api_upstream.json_reading import int_at
-from flow2api_upstream.port import Account, VideoCall, VideoKind, VideoSubmission
+from flow2api_upstream.port import Account, UpstreamFailure, VideoCall, VideoKind, VideoSubmission
 from flow2api_upstream.prompts import prompt_text
 
 _MAX_SEED = 99_999
@@ -48,15 +49,19 @@ KINDS: Mapping[VideoKind, KindRule] = MappingProxyType(
 async def submit_video(calls: FlowCalls, account: Account, call: VideoCall) -> VideoSubmission:
     """Hand in one clip. Not to be repeated when the failure says that it may have been accepted."""
     rule = KINDS[call.kind]
-    answer = await calls.api(
-        account,
-        "POST",
-        rule.path,
-        video_body(account, call),
-        scope=_scope_of(call, rule),
-        timeout=calls.settings.video_submit_timeout,
-        paid=True,
-    )
+    account = in_project_of(account, [call.source, *(image.handle for image in call.images)])
+    try:
+        answer = await calls.api(
+            account,
+            "POST",
+            rule.path,
+            video_body(account, call),
+            scope=_scope_of(call, rule),
+            timeout=calls.settings.video_submit_timeout,
+            paid=True,
+        )
+    except UpstreamFailure as failure:
+        raise await of_missing(calls, account, failure) from failure.__cause__
     return submission_of(answer, account.project_id)
 
 

@@ -1187,6 +1187,7 @@ class GetCredentialRequest(_message.Message):
     TOKEN_ID_FIELD_NUMBER: _builtins.int
     REJECTED_VERSION_FIELD_NUMBER: _builtins.int
     FAILED_PROXY_ID_FIELD_NUMBER: _builtins.int
+    GONE_PROJECT_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """Which token."""
     rejected_version: _builtins.int
@@ -1195,16 +1196,21 @@ class GetCredentialRequest(_message.Message):
     """`Credential.proxy_id` of the proxy that has just not let a call through; 0 when none has failed. It is set aside, and the
     answer names another one.
     """
+    gone_project_id: _builtins.str
+    """`Credential.project_id` of the project that the upstream has just not known; empty when none. It is not used any more, and
+    the answer names another one, which is made where there is none.
+    """
     def __init__(
         self,
         *,
         token_id: _builtins.int = ...,
         rejected_version: _builtins.int = ...,
         failed_proxy_id: _builtins.int = ...,
+        gone_project_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_proxy_id", b"failed_proxy_id", "rejected_version", b"rejected_version", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_proxy_id", b"failed_proxy_id", "gone_project_id", b"gone_project_id", "rejected_version", b"rejected_version", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

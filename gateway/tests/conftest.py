@@ -49,6 +49,8 @@ from flow2api_proto.generation.v1 import (
     webhook_service_pb2_grpc,
 )
 from flow2api_proto.tokens.v1 import (
+    project_service_pb2,
+    project_service_pb2_grpc,
     proxy_service_pb2,
     proxy_service_pb2_grpc,
     token_pb2,
@@ -265,6 +267,45 @@ class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):
         raise NotImplementedError
 
     RenewLeases = ReleaseLease = GetCredential = AcquireLease
+
+
+class FakeProjects(project_service_pb2_grpc.ProjectServiceServicer):
+    """Projects of one token."""
+
+    def __init__(self) -> None:
+        self.projects: dict[str, project_service_pb2.Project] = {}
+
+    def _get(self, project_id: str) -> project_service_pb2.Project:
+        if project_id not in self.projects:
+            raise NotFound("There is no such project.", reason="PROJECT_NOT_FOUND")
+        return self.projects[project_id]
+
+    async def ListProjects(self, request: Any, context: Any) -> Any:
+        return project_service_pb2.ListProjectsResponse(projects=self.projects.values())
+
+    async def CreateProject(self, request: Any, context: Any) -> Any:
+        project = project_service_pb2.Project(
+            token_id=request.token_id,
+            project_id=request.project_id or f"made-{len(self.projects)}",
+            title=request.title,
+            active=True,
+        )
+        self.projects[project.project_id] = project
+        return project_service_pb2.CreateProjectResponse(project=project)
+
+    async def DeleteProject(self, request: Any, context: Any) -> Any:
+        del self.projects[self._get(request.project_id).project_id]
+        return project_service_pb2.DeleteProjectResponse()
+
+    async def ActivateProject(self, request: Any, context: Any) -> Any:
+        project = self._get(request.project_id)
+        project.active = project.current = True
+        return project_service_pb2.ActivateProjectResponse(project=project)
+
+    async def DeactivateProject(self, request: Any, context: Any) -> Any:
+        project = self._get(request.project_id)
+        project.active = project.current = False
+        return project_service_pb2.DeactivateProjectResponse(project=project)
 
 
 class FakeProxies(proxy_service_pb2_grpc.ProxyServiceServicer):
@@ -723,6 +764,10 @@ async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str)
     token_server = _server(service_token)
     token_server.register(lambda server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, server))
     token_server.register(lambda server: token_service_pb2_grpc.add_TokenServiceServicer_to_server(tokens, server))
+    projects = FakeProjects()
+    token_server.register(
+        lambda server: project_service_pb2_grpc.add_ProjectServiceServicer_to_server(projects, server)
+    )
     token_server.register(lambda server: proxy_service_pb2_grpc.add_ProxyServiceServicer_to_server(proxies, server))
     generation_server = _server(service_token)
     generation_server.register(

@@ -19,6 +19,11 @@ ADMIN_ROUTES = [
     ("POST", "/admin/tokens/1/enable"),
     ("POST", "/admin/tokens/1/disable"),
     ("POST", "/admin/tokens/1/refresh"),
+    ("GET", "/admin/tokens/1/projects"),
+    ("POST", "/admin/tokens/1/projects"),
+    ("DELETE", "/admin/tokens/1/projects/p"),
+    ("POST", "/admin/tokens/1/projects/p/activate"),
+    ("POST", "/admin/tokens/1/projects/p/deactivate"),
     ("GET", "/admin/proxies"),
     ("POST", "/admin/proxies"),
     ("POST", "/admin/proxies/import"),
@@ -149,6 +154,19 @@ async def test_a_tokens_own_proxy_is_set_and_taken_away(admin: httpx.AsyncClient
     await admin.put("/admin/tokens/1", json={"proxy_url": "socks5://u:p@host:1"})
     await admin.put("/admin/tokens/1", json={"proxy_url": ""})
     assert [update.proxy_url for update in world.tokens.updates] == ["socks5://u:p@host:1", ""]
+
+
+async def test_projects_of_a_token_are_added_chosen_and_removed(admin: httpx.AsyncClient) -> None:
+    made = (await admin.post("/admin/tokens/1/projects", json={})).json()
+    given = (await admin.post("/admin/tokens/1/projects", json={"project_id": "p", "project_name": "mine"})).json()
+    assert (made["project_id"], given["project_name"], given["is_current"]) == ("made-0", "mine", False)
+
+    assert (await admin.post("/admin/tokens/1/projects/p/activate")).json()["is_current"]
+    assert not (await admin.post("/admin/tokens/1/projects/made-0/deactivate")).json()["is_active"]
+    assert (await admin.delete("/admin/tokens/1/projects/made-0")).json()["deleted"]
+
+    assert [each["project_id"] for each in (await admin.get("/admin/tokens/1/projects")).json()] == ["p"]
+    assert (await admin.delete("/admin/tokens/1/projects/made-0")).status_code == 404
 
 
 async def test_a_new_secret_is_put_under_the_mask(admin: httpx.AsyncClient, world: Any) -> None:

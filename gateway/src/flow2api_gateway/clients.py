@@ -13,7 +13,7 @@ from flow2api_common.grpc_client import open_channel
 from flow2api_gateway.settings import GatewaySettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.generation.v1 import generation_service_pb2_grpc, webhook_service_pb2_grpc
-from flow2api_proto.tokens.v1 import proxy_service_pb2_grpc, token_service_pb2_grpc
+from flow2api_proto.tokens.v1 import project_service_pb2_grpc, proxy_service_pb2_grpc, token_service_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Peers:
 
     access: access_service_pb2_grpc.AccessServiceAsyncStub
     tokens: token_service_pb2_grpc.TokenServiceAsyncStub
+    projects: project_service_pb2_grpc.ProjectServiceAsyncStub
     proxies: proxy_service_pb2_grpc.ProxyServiceAsyncStub
     generation: generation_service_pb2_grpc.GenerationServiceAsyncStub
     webhooks: webhook_service_pb2_grpc.WebhookServiceAsyncStub
@@ -47,6 +48,7 @@ async def connected_peers(settings: GatewaySettings) -> AsyncIterator[Peers]:
         yield Peers(
             access=access_service_pb2_grpc.AccessServiceStub(token),
             tokens=token_service_pb2_grpc.TokenServiceStub(token),
+            projects=project_service_pb2_grpc.ProjectServiceStub(token),
             proxies=proxy_service_pb2_grpc.ProxyServiceStub(token),
             generation=generation_service_pb2_grpc.GenerationServiceStub(generation),
             webhooks=webhook_service_pb2_grpc.WebhookServiceStub(generation),

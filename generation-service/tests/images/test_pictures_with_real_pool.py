@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.settings import load_settings
 from flow2api_generation_service.settings import GenerationServiceSettings
-from flow2api_proto.generation.v1 import image_pb2
+from flow2api_proto.generation.v1 import image_pb2, media_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
@@ -137,6 +137,28 @@ async def test_expired_bearers_are_renewed_under_way(client: Any, tokens: Any, s
     assert sandbox.world.expire_access_tokens() == 1
     assert made(await client.images()) == 1
     await eventually(lambda: nothing_leased(tokens))
+
+
+async def test_project_that_is_gone_is_replaced_under_way(client: Any, tokens: Any, sandbox: RunningSandbox) -> None:
+    await add(tokens, "sandbox-st-1")
+    account = sandbox.world.accounts["sandbox-st-1"]
+    (gone,) = account.projects
+    del account.projects[gone]
+
+    assert made(await client.images(image_count=2)) == 2
+    assert made(await client.images()) == 1
+
+    assert len(account.projects) == 1
+    assert gone not in account.projects
+
+
+async def test_pictures_with_references_move_to_the_new_project(
+    client: Any, tokens: Any, sandbox: RunningSandbox, picture: Callable[..., bytes]
+) -> None:
+    await add(tokens, "sandbox-st-1")
+    sandbox.world.accounts["sandbox-st-1"].projects.clear()
+
+    assert made(await client.images(input_images=[media_pb2.InputImage(data=picture())])) == 1
 
 
 async def test_client_that_goes_away_while_waiting_leaves_nothing(client: Any, tokens: Any) -> None:

@@ -18,6 +18,8 @@ from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
 from flow2api_proto.tokens.v1 import (
+    project_service_pb2,
+    project_service_pb2_grpc,
     proxy_service_pb2,
     proxy_service_pb2_grpc,
     token_service_pb2,
@@ -54,6 +56,10 @@ from flow2api_token_service.leases.renew import LeaseRenewer
 from flow2api_token_service.leases.waiting_line import WaitingLine
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.pool_upkeep import PoolUpkeep
+from flow2api_token_service.projects.administration import ProjectAdministration
+from flow2api_token_service.projects.ensure import ProjectKeeper
+from flow2api_token_service.projects.servicer import ProjectServicer
+from flow2api_token_service.projects.turns import ProjectTurns
 from flow2api_token_service.proxies.checks import CHECK_INTERVAL
 from flow2api_token_service.proxies.composition import ProxyParts, build_proxies
 from flow2api_token_service.proxies.directory import RELOAD_INTERVAL
@@ -77,6 +83,7 @@ _DRAIN = timedelta(seconds=5)
 _LAST_FLUSH = timedelta(seconds=3)
 _SERVICE_NAMES = (
     token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name,
+    project_service_pb2.DESCRIPTOR.services_by_name["ProjectService"].full_name,
     proxy_service_pb2.DESCRIPTOR.services_by_name["ProxyService"].full_name,
     access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
 )
@@ -102,6 +109,7 @@ class _Parts:
     tokens: TokenServicer
     access: AccessServicer
     access_changes: AccessChanges
+    projects: ProjectServicer
     proxies: ProxyParts
     queue: LeaseQueue
     refresher: Refresher
@@ -225,7 +233,23 @@ async def _build(
         margin=settings.refresh_margin,
         clock=clock,
     )
-    credentials = CredentialProvider(store=store, refresher=refresher, router=proxies.router, clock=clock)
+    projects = ProjectKeeper(
+        store=store,
+        changes=changes,
+        registry=registry,
+        router=proxies.router,
+        locks=locks,
+        projects_per_token=settings.projects_per_token,
+        clock=clock,
+    )
+    credentials = CredentialProvider(
+        store=store,
+        refresher=refresher,
+        router=proxies.router,
+        projects=projects,
+        turns=ProjectTurns(projects_per_token=settings.projects_per_token),
+        clock=clock,
+    )
     prover = TokenProver()
 
     builder = IndexBuilder(
@@ -268,6 +292,7 @@ async def _build(
         refresher=refresher,
         store=store,
         credentials=credentials,
+        projects=projects,
         acquirer=LeaseAcquirer(queue=queue, credentials=credentials, changes=changes),
         renewer=LeaseRenewer(index=index, builder=builder),
         releaser=LeaseReleaser(index=index, effects=effects, proxy_reports=proxies.reports, tasks=tasks),
@@ -282,6 +307,12 @@ async def _build(
             admins=admins,
             audit=audit,
             settings=settings,
+        ),
+        projects=ProjectServicer(
+            administration=ProjectAdministration(
+                database=database, changes=changes, store=store, registry=registry, keeper=projects, clock=clock
+            ),
+            audit=audit,
         ),
         access_changes=access_changes,
         proxies=proxies,
@@ -299,6 +330,7 @@ async def _build(
             changes=changes,
             registry=registry,
             locks=locks,
+            projects=projects,
             settings=settings,
             clock=clock,
         ),
@@ -316,6 +348,7 @@ def _server(settings: TokenServiceSettings, parts: _Parts, *, readiness: _Readin
         tls=settings.server_tls,
     )
     server.register(lambda it: token_service_pb2_grpc.add_TokenServiceServicer_to_server(parts.tokens, it))
+    server.register(lambda it: project_service_pb2_grpc.add_ProjectServiceServicer_to_server(parts.projects, it))
     server.register(lambda it: proxy_service_pb2_grpc.add_ProxyServiceServicer_to_server(parts.proxies.servicer, it))
     server.register(lambda it: access_service_pb2_grpc.add_AccessServiceServicer_to_server(parts.access, it))
     return server

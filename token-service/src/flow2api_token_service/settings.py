@@ -94,6 +94,8 @@ class PoolSettings(BaseServiceSettings):
     """Upstream calls of the background at the same time, per process."""
     credits_interval: Duration = timedelta(hours=1)
     """How often a token that is parked for credits is looked at again."""
+    projects_per_token: int = Field(default=1, ge=1, le=10)
+    """Upstream projects of a token, where its provider has projects; with more than one, leases take turns in them."""
     credits_refresh_interval: Duration = timedelta(hours=6)
     """Credits and plan of a token in use are read when nothing, no refresh either, has read them for so long."""
     sweep_interval: Duration = timedelta(seconds=1)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.settings import load_settings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.tokens.v1 import proxy_service_pb2_grpc, token_service_pb2_grpc
+from flow2api_proto.tokens.v1 import project_service_pb2_grpc, proxy_service_pb2_grpc, token_service_pb2_grpc
 from flow2api_testing.programs import Program
 from flow2api_testing.waiting import eventually
 from flow2api_token_service.composition import running_token_service
@@ -55,6 +55,7 @@ class RunningReplica:
     tokens: token_service_pb2_grpc.TokenServiceAsyncStub
     access: access_service_pb2_grpc.AccessServiceAsyncStub
     proxies: proxy_service_pb2_grpc.ProxyServiceAsyncStub
+    projects: project_service_pb2_grpc.ProjectServiceAsyncStub
 
 
 StartReplica = Callable[..., AbstractAsyncContextManager[RunningReplica]]
@@ -100,6 +101,7 @@ async def start_replica(token_settings, clock, service_token) -> StartReplica:
                 token_service_pb2_grpc.TokenServiceStub(channel),
                 access_service_pb2_grpc.AccessServiceStub(channel),
                 proxy_service_pb2_grpc.ProxyServiceStub(channel),
+                project_service_pb2_grpc.ProjectServiceStub(channel),
             )
 
     return start
@@ -159,3 +161,8 @@ def access(replica) -> access_service_pb2_grpc.AccessServiceAsyncStub:
 @pytest.fixture
 def proxies(replica) -> proxy_service_pb2_grpc.ProxyServiceAsyncStub:
     return replica.proxies
+
+
+@pytest.fixture
+def projects(replica) -> project_service_pb2_grpc.ProjectServiceAsyncStub:
+    return replica.projects

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
+from flow2api_cli.commands import projects
 from flow2api_cli.commands.options import JsonOption, UrlOption
 from flow2api_cli.console import output, print_rows, reported_errors, run_command
 from flow2api_cli.credentials import open_admin_api
 from flow2api_cli.running import EXIT_FAILED
 
 app = typer.Typer(no_args_is_help=True, help="The pool of upstream accounts.")
+app.add_typer(projects.app, name="projects")
 
 _COLUMNS = {
     "id": "ID",

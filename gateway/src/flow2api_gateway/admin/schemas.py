@@ -61,6 +61,13 @@ class TokenDisableBody(_AdminRequest):
     reason: str = ""
 
 
+class ProjectCreateBody(_AdminRequest):
+    """Body of ``POST /admin/tokens/{id}/projects``; without ``project_id`` a new one is made."""
+
+    project_id: str | None = None
+    project_name: str | None = None
+
+
 class ProxyCreateBody(_AdminRequest):
     """Body of ``POST /admin/proxies``."""
 

@@ -21,6 +21,7 @@ class Credential:
     ``version`` counts the refreshes, ``revision`` all changes of the token. ``refresh_time`` is when the background
     renews the bearer; with a failed attempt it moves into the future. ``own_proxy_url`` and ``kept_proxy_id`` belong to
     the token; which proxy is used is filled in by `ProxyRouter`: ``proxy_url``, and ``proxy_id`` if it is a shared one.
+    ``project_id`` is where to work, one of the active ``project_ids``.
     """
 
     token_id: int
@@ -33,6 +34,7 @@ class Credential:
     revision: int
     tier: AccountTier
     project_id: str
+    project_ids: tuple[str, ...]
     location: str
     own_proxy_url: str = field(repr=False)
     kept_proxy_id: int

@@ -11,6 +11,8 @@ from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.refresh import Refresher
 from flow2api_token_service.credentials.store import CredentialStore
+from flow2api_token_service.projects.ensure import ProjectKeeper
+from flow2api_token_service.projects.turns import ProjectTurns
 from flow2api_token_service.proxies.router import ProxyRouter
 
 log = get_logger(__name__)
@@ -22,20 +24,33 @@ _PATIENCE = timedelta(seconds=20)
 class CredentialProvider:
     """Credentials for leases and for GetCredential. Raises what `Refresher.refresh` raises, and NoProxy."""
 
-    def __init__(self, *, store: CredentialStore, refresher: Refresher, router: ProxyRouter, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: CredentialStore,
+        refresher: Refresher,
+        router: ProxyRouter,
+        projects: ProjectKeeper,
+        turns: ProjectTurns,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._projects = projects
+        self._turns = turns
         self._router = router
         self._refresher = refresher
         self._clock = clock
 
     async def for_lease(self, token_id: int, *, revision: int) -> Credential:
         """The credential of a token that was just chosen; no query in the normal case."""
-        credential = await self._router.routed(await self._store.at_revision(token_id, revision), is_new_lease=True)
-        return await self._fresh(credential)
+        credential = await self._projects.with_project(await self._store.at_revision(token_id, revision))
+        credential = await self._router.routed(credential, is_new_lease=True)
+        return self._turns.next(await self._fresh(credential))
 
     async def current(self, token_id: int) -> Credential:
         """The credential as it is now."""
-        return await self._fresh(await self._router.routed(await self._store.read(token_id)))
+        credential = await self._projects.with_project(await self._store.read(token_id))
+        return await self._fresh(await self._router.routed(credential))
 
     async def after_rejection(self, token_id: int, *, rejected_version: int) -> Credential:
         """A credential that is newer than the one whose bearer the upstream has just refused."""

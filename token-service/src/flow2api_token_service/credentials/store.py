@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from flow2api_common.database import Database
 from flow2api_token_service.credentials.credential import Credential
+from flow2api_token_service.projects.rows import active_project_ids
 from flow2api_token_service.secrets.vault import BEARER, PROXY, SECRET, Vault
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.repository import TokenRepository
@@ -52,7 +53,7 @@ class CredentialStore:
         self._opened.pop(token_id, None)
 
     def open(self, row: TokenRow) -> Credential:
-        """Open a row."""
+        """Open a row, with its projects."""
         capabilities = self._registry.get(row.provider).capabilities
         secret = self._vault.open(row.sealed_secret, purpose=SECRET)
         if capabilities.refreshes:
@@ -69,7 +70,8 @@ class CredentialStore:
             version=row.credential_version,
             revision=row.revision,
             tier=AccountTier(row.tier),
-            project_id=row.project_id,
+            project_id=row.project_id or next(iter(active_project_ids(row)), ""),
+            project_ids=active_project_ids(row),
             location=row.location,
             own_proxy_url=self._vault.open(row.sealed_proxy_url, purpose=PROXY) if row.sealed_proxy_url else "",
             kept_proxy_id=row.proxy_id or 0,

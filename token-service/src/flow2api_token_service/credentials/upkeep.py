@@ -19,6 +19,7 @@ from flow2api_token_service.health.events import PAUSE_OVER, TIME, Cause
 from flow2api_token_service.health.rows import health_of, store_health
 from flow2api_token_service.health.states import StateReason, TokenState, after_probe, settled
 from flow2api_token_service.leases.redis_lock import RedisLocks
+from flow2api_token_service.projects.ensure import ProjectKeeper
 from flow2api_token_service.proxies.router import NoProxy, ProxyRouter
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
@@ -49,6 +50,7 @@ class CredentialUpkeep:
         changes: TokenChanges,
         registry: ProviderRegistry,
         locks: RedisLocks,
+        projects: ProjectKeeper,
         settings: PoolSettings,
         clock: Clock,
     ) -> None:
@@ -61,6 +63,9 @@ class CredentialUpkeep:
         self._locks = locks
         self._credits_interval = settings.credits_interval
         self._credits_refresh_interval = settings.credits_refresh_interval
+        self._projects = projects
+        self._projects_per_token = settings.projects_per_token
+        self._with_projects = [name for name in registry.names if registry.get(name).capabilities.has_projects]
         self._with_credits = [name for name in registry.names if registry.get(name).capabilities.has_credits]
         self._slots = asyncio.Semaphore(settings.refresh_concurrency)
         self._clock = clock
@@ -73,6 +78,9 @@ class CredentialUpkeep:
             due = await tokens.versions_to_refresh(now=now, limit=_BATCH)
             waiting = await tokens.ids_to_probe(now=now, credits_read_before=now - self._credits_interval, limit=_BATCH)
             rested = await tokens.ids_of_ended_pauses(now=now, limit=_BATCH)
+            unfilled = await tokens.ids_without_projects(
+                providers=self._with_projects, wanted=self._projects_per_token, limit=_BATCH
+            )
             unread = await tokens.ids_of_old_credits(
                 providers=self._with_credits, read_before=now - self._credits_refresh_interval, limit=_CREDITS_BATCH
             )
@@ -82,6 +90,8 @@ class CredentialUpkeep:
             for token_id in _shuffled([*due]):
                 renew = partial(self._renew, version=due[token_id])
                 group.create_task(self._guarded(token_id, renew), name=f"renew-{token_id}")
+            for token_id in _shuffled(unfilled):
+                group.create_task(self._guarded(token_id, self._projects.fill), name=f"fill-{token_id}")
             for token_id in _shuffled({*waiting, *unread}):
                 group.create_task(self._guarded(token_id, self.look), name=f"look-{token_id}")
 

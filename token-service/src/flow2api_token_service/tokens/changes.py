@@ -15,6 +15,7 @@ from flow2api_token_service.health.announce import announce
 from flow2api_token_service.health.events import Cause, event_of_new, events_between
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.projects.rows import work_in
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.pool_entry import entry_of
 from flow2api_token_service.tokens.repository import TokenRepository
@@ -39,10 +40,10 @@ class TokenChanges:
         async with self._database.transaction() as session:
             repository = TokenRepository(session)
             row.rests = []
+            if row.project_id:
+                work_in(row, row.project_id, row.project_name, row.created_at)
             await repository.add(row)
             session.add(event_of_new(row.id, health_of(row), cause=cause))
-            if row.project_id:
-                await repository.add_project(row.id, row.project_id, row.project_name, row.created_at)
         await self._publish(row, credits_are_fresh=True)
         return row
 
@@ -73,10 +74,10 @@ class TokenChanges:
                 return row
             row.revision += 1
             row.updated_at = now
+            if row.project_id and row.project_id != project_id:
+                work_in(row, row.project_id, row.project_name, now)
             await repository.flush_unique()
             session.add_all(events_between(token_id, health, health_of(row), cause=cause, now=now))
-            if row.project_id and row.project_id != project_id:
-                await repository.add_project(row.id, row.project_id, row.project_name, now)
         announce(row.id, row.provider, health, health_of(row), cause=cause)
         await self._publish(row, credits_are_fresh=credits_are_fresh)
         return row

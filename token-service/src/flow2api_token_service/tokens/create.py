@@ -12,6 +12,7 @@ from flow2api_token_service.credentials.proof import store_grant, store_secret
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import store_health
 from flow2api_token_service.health.states import Health, TokenState
+from flow2api_token_service.projects.ensure import title_of
 from flow2api_token_service.proxies.address import ProxyAddress
 from flow2api_token_service.proxies.router import ProxyRouter, Route
 from flow2api_token_service.secrets.vault import PROXY, Vault
@@ -115,7 +116,7 @@ class TokenCreator:
         provider = self._registry.get(new.provider)
         await self._refuse_known(new)
         now = self._clock()
-        title = new.project_name or f"Flow2API {now:%Y-%m-%d %H:%M}"
+        title = new.project_name or title_of(now)
 
         async def add(route: Route) -> TokenRow:
             proof = await self._prover.prove(

@@ -77,6 +77,9 @@ class TokenRow(Base):
 
     stats: Mapped[TokenStatsRow] = relationship(lazy="raise", cascade="all, delete-orphan", passive_deletes=True)
     rests: Mapped[list[TokenRestRow]] = relationship(lazy="raise", cascade="all, delete-orphan", passive_deletes=True)
+    projects: Mapped[list[ProjectRow]] = relationship(
+        lazy="raise", cascade="all, delete-orphan", passive_deletes=True, order_by="ProjectRow.id"
+    )
 
 
 class TokenStatsRow(Base):

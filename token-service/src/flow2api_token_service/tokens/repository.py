@@ -43,8 +43,11 @@ class TokenRepository:
             raise Conflict(SECRET_IN_POOL, reason="TOKEN_EXISTS") from exc
 
     async def get(self, token_id: int, *, lock: bool = False) -> TokenRow:
-        """One token. Raises NotFound. With ``lock`` nobody else changes it before the end of the transaction."""
-        statement = _whole().where(TokenRow.id == token_id)
+        """One token, with its projects, too. Raises NotFound.
+
+        With ``lock`` nobody else changes it before the end of the transaction.
+        """
+        statement = _whole().options(selectinload(TokenRow.projects)).where(TokenRow.id == token_id)
         if lock:
             statement = statement.with_for_update(of=TokenRow)
         row = (await self._session.execute(statement)).scalar_one_or_none()
@@ -125,6 +128,19 @@ class TokenRepository:
         )
         return (await self._session.execute(statement)).scalars().all()
 
+    async def ids_without_projects(self, *, providers: Sequence[str], wanted: int, limit: int) -> Sequence[int]:
+        """Tokens in use with fewer active projects than wanted, any order."""
+        project_count = (
+            select(func.count())
+            .select_from(ProjectRow)
+            .where(ProjectRow.token_id == TokenRow.id, ProjectRow.is_active)
+            .scalar_subquery()
+        )
+        lacks = TokenRow.project_id == "" if wanted == 1 else project_count < wanted
+        in_use = TokenRow.state.in_([TokenState.ACTIVE, TokenState.COOLING])
+        statement = select(TokenRow.id).where(TokenRow.provider.in_(providers), in_use, lacks).limit(limit)
+        return (await self._session.execute(statement)).scalars().all()
+
     async def ids_of_ended_pauses(self, *, now: datetime, limit: int) -> Sequence[int]:
         """Tokens whose stored state has ended by time."""
         statement = select(TokenRow.id).where(_is_over(now)).order_by(TokenRow.state_until).limit(limit)
@@ -168,16 +184,6 @@ class TokenRepository:
             today_error_count=sums[8],
             today_date=now.date(),
         )
-
-    async def add_project(self, token_id: int, project_id: str, project_name: str, now: datetime) -> None:
-        """Remember an upstream project of a token; a project that is known gets the new name."""
-        statement = select(ProjectRow).where(ProjectRow.token_id == token_id, ProjectRow.project_id == project_id)
-        project = (await self._session.execute(statement)).scalar_one_or_none()
-        if project is None:
-            project = ProjectRow(token_id=token_id, project_id=project_id, created_at=now)
-            self._session.add(project)
-        project.project_name = project_name
-        await self._session.flush()
 
 
 def _whole() -> Select[TokenRow]:

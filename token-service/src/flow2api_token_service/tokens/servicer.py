@@ -21,6 +21,7 @@ from flow2api_token_service.health.history import TokenHistory
 from flow2api_token_service.leases.acquire import LeaseAcquirer
 from flow2api_token_service.leases.release import LeaseReleaser
 from flow2api_token_service.leases.renew import LeaseRenewer
+from flow2api_token_service.projects.ensure import ProjectKeeper
 from flow2api_token_service.proxies.reports import ProxyReports
 from flow2api_token_service.tokens import proto_to_token as read_proto
 from flow2api_token_service.tokens.create import TokenCreator
@@ -57,6 +58,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         refresher: Refresher,
         store: CredentialStore,
         credentials: CredentialProvider,
+        projects: ProjectKeeper,
         acquirer: LeaseAcquirer,
         renewer: LeaseRenewer,
         releaser: LeaseReleaser,
@@ -72,6 +74,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._refresher = refresher
         self._store = store
         self._credentials = credentials
+        self._projects = projects
         self._acquirer = acquirer
         self._renewer = renewer
         self._releaser = releaser
@@ -219,6 +222,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         del context
         if request.failed_proxy_id > 0:
             await self._proxy_reports.failed(request.failed_proxy_id, reason="call_failed")
+        if request.gone_project_id:
+            await self._projects.leave_gone(request.token_id, request.gone_project_id)
         if request.rejected_version > 0:
             credential = await self._credentials.after_rejection(
                 request.token_id, rejected_version=request.rejected_version

@@ -131,8 +131,13 @@ class TokenEditor:
 
     def _store_new_secret(self, row: TokenRow, secret: Secret, proof: Proof, now: datetime) -> None:
         provider = self._registry.get(row.provider)
+        email = row.email
         store_secret(row, secret.value, vault=self._vault)
         store_proof(row, proof, provider=provider, vault=self._vault, settings=self._settings, now=now)
+        if row.email != email or not email:
+            # Another account knows nothing of the projects of the one before.
+            for project in row.projects:
+                project.is_active = False
         if proof.project.project_id:
             row.project_id, row.project_name = proof.project.project_id, proof.project.title
         if row.state_reason != StateReason.ADMIN:

@@ -220,3 +220,27 @@ async def test_body_arrives_although_the_client_offers_http2(flow):
     url = f"{flow.sandbox.flow_labs_url}/trpc/project.createProject"
     for _ in range(2):
         assert (await flow.http.post(url, json=body, headers=headers)).status_code == 200
+
+
+class TestClips:
+    """Clips that the control API tells about and makes."""
+
+    async def test_tell_when_they_are_ready(self, open_flow, clock):
+        flow = await open_flow(clock=clock, time_scale=1)
+        await flow.clip("waves")
+        (clip,) = (await flow.http.get(f"{flow.sandbox.control_url}/clips")).json()["clips"]
+        assert clip["ready_at"] == pytest.approx(clip["accepted_at"] + 90)
+
+    async def test_are_accepted_in_bulk_over_a_time_and_get_ready(self, open_flow, clock):
+        flow = await open_flow(clock=clock, time_scale=1)
+        batch = {"account": "sandbox-st-1", "count": 4, "duration": 20, "spread": 0.1, "delay": 5, "within": 8}
+        answer = await flow.http.post(f"{flow.sandbox.control_url}/clips", json=batch)
+        clips = answer.json()["clips"]
+        start = clips[0]["accepted_at"]
+        assert [clip["accepted_at"] - start for clip in clips] == pytest.approx([0, 2, 4, 6])
+        assert start == pytest.approx(clock.now() + 5)
+        assert all(18 <= clip["ready_at"] - clip["accepted_at"] <= 22 for clip in clips)
+
+    async def test_of_a_strange_account_are_refused(self, flow):
+        batch = {"account": "nobody", "count": 1, "duration": 1}
+        assert (await flow.http.post(f"{flow.sandbox.control_url}/clips", json=batch)).status_code == 404

@@ -1,4 +1,4 @@
-"""Measure leases and the whole chain beside bare floors, in one run, on this machine.
+"""Measure leases, the whole chain and polling beside floors, in one run, on this machine.
 
 ``make bench`` runs it. Everything is on loopback and stops by itself. The tables go to the terminal and, between their
 markers, into docs/performance.md. Absolute numbers say little on a shared machine; the ratios to the floors of the same
@@ -24,6 +24,7 @@ import floors
 from http_stream import streamed_post
 from leases import lease_lines, measure_leases
 from load import Call, Measurement, measure
+from polling import SIZES, measure_polling, polling_lines
 from report import chain_lines, write_table
 from system import Chain, floor_server, running_chain
 
@@ -43,12 +44,34 @@ class Subject:
     open_call: Callable[[], AbstractAsyncContextManager[Call]]
 
 
-async def main(seconds: float, page: Path | None) -> None:
+PARTS = ("leases", "chain", "polling")
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    page = None if arguments.no_write else Path(__file__).parents[2] / "docs" / "performance.md"
     title = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    if "leases" in arguments.only:
+        await measure_pools(arguments.seconds, title, page)
+    if "chain" in arguments.only:
+        await measure_chain(arguments.seconds, title, page)
+    if "polling" in arguments.only:
+        await measure_pollers(arguments, title, page)
+
+
+async def measure_pollers(arguments: argparse.Namespace, title: str, page: Path | None) -> None:
+    """Our poller beside a naive one."""
+    with tempfile.TemporaryDirectory(prefix="flow2api-bench-") as folder:
+        rows = await measure_polling(
+            Path(folder), sizes=arguments.jobs, spread=arguments.spread, pollers=arguments.pollers
+        )
+    write_table(polling_lines(rows), name="polling", title=title, page=page)
+
+
+async def measure_pools(seconds: float, title: str, page: Path | None) -> None:
+    """Leases on Redis."""
     with tempfile.TemporaryDirectory(prefix="flow2api-bench-") as folder:
         rows_of_leases = await measure_leases(Path(folder), seconds=seconds)
     write_table(lease_lines(rows_of_leases), name="leases", title=title, page=page)
-    await measure_chain(seconds, title, page)
 
 
 async def measure_chain(seconds: float, title: str, page: Path | None) -> None:
@@ -100,6 +123,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md alone")
-    arguments = parser.parse_args()
-    target = None if arguments.no_write else Path(__file__).parents[2] / "docs" / "performance.md"
-    sys.exit(asyncio.run(main(arguments.seconds, target)))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which parts to measure")
+    parser.add_argument("--jobs", nargs="+", type=int, default=SIZES, help="polling: how many jobs, in hundreds")
+    parser.add_argument("--spread", type=float, default=0.0, help="polling: jobs take 20 s, plus or minus this part")
+    parser.add_argument("--pollers", type=int, default=1, help="polling: replicas of our poller")
+    sys.exit(asyncio.run(main(parser.parse_args())))

@@ -31,17 +31,17 @@ class Chain:
 @asynccontextmanager
 async def floor_server(kind: str) -> AsyncIterator[int]:
     """One of the bare floors as a process; gives its port."""
-    async with _process(sys.executable, str(Path(__file__).with_name("floors.py")), kind) as process:
-        yield int(await _first_line(process))
+    async with running_process(sys.executable, str(Path(__file__).with_name("floors.py")), kind) as process:
+        yield int(await first_line(process))
 
 
 @asynccontextmanager
 async def running_chain(folder: Path) -> AsyncIterator[Chain]:
     """The sandbox at zero latency and the all-in-one mode over it, each a process, with accounts without limits."""
-    sandbox_settings = {"FLOW2API_SANDBOX_TIME_SCALE": "0", "FLOW2API_SANDBOX_RENDER_PROMPT": "false"}
-    async with _process(sys.executable, "-m", "flow2api_sandbox", "--port", "0", env=sandbox_settings) as sandbox:
-        urls = json.loads(await _first_line(sandbox))
-        port = _free_port()
+    at_once = {"FLOW2API_SANDBOX_TIME_SCALE": "0", "FLOW2API_SANDBOX_RENDER_PROMPT": "false"}
+    async with running_process(sys.executable, "-m", "flow2api_sandbox", "--port", "0", env=at_once) as sandbox:
+        urls = json.loads(await first_line(sandbox))
+        port = free_port()
         api_key, password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         settings = {
             "FLOW2API_STATE_DIR": str(folder / "state"),
@@ -55,7 +55,7 @@ async def running_chain(folder: Path) -> AsyncIterator[Chain]:
             "FLOW2API_GEMINI_URL": urls["gemini_url"],
         }
         flow2api = str(Path(sys.executable).with_name("flow2api"))
-        async with _process(flow2api, "up", env=settings):
+        async with running_process(flow2api, "up", env=settings):
             base_url = f"http://127.0.0.1:{port}"
             await _until_ready(base_url)
             await _add_tokens(base_url, password)
@@ -84,8 +84,13 @@ async def _until_ready(base_url: str) -> None:
 
 
 @asynccontextmanager
-async def _process(*command: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env={**os.environ, **(env or {})})
+async def running_process(
+    *command: str, env: Mapping[str, str] | None = None, longest_line: int = 2**16
+) -> AsyncIterator[Process]:
+    """A process with pipes to its input and output, stopped on leaving."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, env={**os.environ, **(env or {})}, limit=longest_line
+    )
     try:
         yield process
     finally:
@@ -99,16 +104,18 @@ async def _process(*command: str, env: Mapping[str, str] | None = None) -> Async
             await process.wait()
 
 
-async def _first_line(process: Process) -> str:
+async def first_line(process: Process, *, timeout_seconds: float = _START_TIMEOUT_SECONDS) -> str:
+    """The next thing that a process says, e.g. that it listens. Raises RuntimeError when it ends before."""
     assert process.stdout is not None
-    async with asyncio.timeout(_START_TIMEOUT_SECONDS):
+    async with asyncio.timeout(timeout_seconds):
         line = (await process.stdout.readline()).decode()
     if not line:
         raise RuntimeError("a process of the benchmark ended before it listened")
     return line
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -15,6 +16,9 @@ from flow2api_poller_service.look import Look
 from flow2api_poller_service.schedule import Schedule
 
 log = get_logger(__name__)
+
+TokenKey: TypeAlias = tuple[str, int]
+"""A provider and one of its tokens."""
 
 
 async def take_due(deliveries: Sequence[Delivery], *, clock: Clock, schedule: Schedule) -> list[Look]:
@@ -34,15 +38,9 @@ async def take_due(deliveries: Sequence[Delivery], *, clock: Clock, schedule: Sc
     return due
 
 
-def by_token(looks: Sequence[Look]) -> dict[tuple[str, int], list[Look]]:
+def by_token(looks: Sequence[Look]) -> dict[TokenKey, list[Look]]:
     """Looks that one upstream call can answer: of one provider and one token."""
-    groups: dict[tuple[str, int], list[Look]] = defaultdict(list)
+    groups: dict[TokenKey, list[Look]] = defaultdict(list)
     for look in looks:
         groups[look.message.provider, look.token_id].append(look)
     return groups
-
-
-def chunks(looks: Sequence[Look], size: int) -> Iterator[Sequence[Look]]:
-    """No more than the upstream takes in one call."""
-    for start in range(0, len(looks), size):
-        yield looks[start : start + size]

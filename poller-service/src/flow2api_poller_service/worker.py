@@ -19,7 +19,7 @@ from flow2api_common.nats_client import Delivery, NatsConnection, PullConsumer
 from flow2api_common.nats_streams import VIDEO_JOBS
 from flow2api_common.request_context import incoming_request
 from flow2api_poller_service.follow import Following
-from flow2api_poller_service.intake import by_token, chunks, take_due
+from flow2api_poller_service.intake import TokenKey, by_token, take_due
 from flow2api_poller_service.look import Look
 from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.settings import FollowSettings
@@ -67,6 +67,7 @@ class PollWorker:
         self._checks = asyncio.Semaphore(settings.poller_check_concurrency)
         self._stores = asyncio.Semaphore(settings.poller_store_concurrency)
         self._in_hand: set[Delivery] = set()
+        self._waiting: dict[TokenKey, list[Look]] = {}
         self._has_room = asyncio.Event()
 
     async def run(self) -> None:
@@ -77,6 +78,8 @@ class PollWorker:
                 while True:
                     await self._take_some(group)
         finally:
+            # Those, too, that no task has begun with.
+            await _give_back(list(self._in_hand), timedelta(0))
             await self._consumer.aclose()
 
     async def _take_some(self, group: asyncio.TaskGroup) -> None:
@@ -89,27 +92,45 @@ class PollWorker:
         due: list[Look] = []
         async with self._holding(deliveries):
             due = await take_due(deliveries, clock=self._clock, schedule=self._schedule)
-        for (provider_name, _), looks in by_token(due).items():
-            provider = await self._provider(provider_name, looks)
-            if provider is None:
-                continue
-            for some in chunks(looks, provider.capabilities.max_operations_per_check):
-                self._in_hand.update(look.delivery for look in some)
-                group.create_task(self._check(group, provider, some), name="poll-check")
+        for key, looks in by_token(due).items():
+            self._in_hand.update(look.delivery for look in looks)
+            waiting = self._waiting.get(key)
+            if waiting is None:
+                self._waiting[key] = looks
+                group.create_task(self._check_token(group, key), name="poll-check")
+            else:
+                waiting += looks
 
-    async def _provider(self, name: str, looks: Sequence[Look]) -> Provider | None:
+    async def _check_token(self, group: asyncio.TaskGroup, key: TokenKey) -> None:
+        """One call after the other while operations of this token wait: the busier we are, the more share a call."""
+        waiting = self._waiting[key]
+        while waiting:
+            async with self._checks:
+                provider = self._provider(key[0])
+                most = provider.capabilities.max_operations_per_check if provider else len(waiting)
+                some = waiting[:most]
+                del waiting[:most]
+                if provider is not None:
+                    await self._check(group, provider, some)
+                else:
+                    await self._leave_to_others(key[0], some)
+        del self._waiting[key]
+
+    def _provider(self, name: str) -> Provider | None:
         with suppress(NotFound):
             return self._providers.get(name)
+        return None
+
+    async def _leave_to_others(self, provider_name: str, looks: Sequence[Look]) -> None:
         # A newer poller may know it.
-        log.error("provider_unknown", provider=name)
+        log.error("provider_unknown", provider=provider_name)
         async with self._holding([look.delivery for look in looks]):
             for look in looks:
                 await self._following.wait_for_provider(look, _UNKNOWN_PROVIDER_DELAY)
-        return None
 
     async def _check(self, group: asyncio.TaskGroup, provider: Provider, looks: Sequence[Look]) -> None:
         found: list[tuple[Look, Ready]] = []
-        async with self._holding([look.delivery for look in looks]), self._checks:
+        async with self._holding([look.delivery for look in looks]):
             found = await self._following.look(provider, looks)
         for look, ready in found:
             self._in_hand.add(look.delivery)

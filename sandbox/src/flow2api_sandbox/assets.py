@@ -35,6 +35,11 @@ class ClipCourse:
     spoiled_answers: int = 0
     settled: bool = False
 
+    @property
+    def ready_at(self) -> float:
+        """When its generation ends, well or badly."""
+        return self.accepted_at + self.duration
+
     def status(self, now: float) -> GenerationStatus:
         """The state at a time."""
         age = now - self.accepted_at

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from flow2api_sandbox.accounts import Account, ApiKey, KeyState, SessionState, Tier
 from flow2api_sandbox.calls import Call, Handler, endpoint
+from flow2api_sandbox.control_clips import accept_clips, list_clips
 from flow2api_sandbox.errors import ApiError, render_flow
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.wire import json_response
@@ -141,6 +142,14 @@ async def _advance_clock(call: Call) -> Response:
     return json_response({"now": call.world.clock.now()})
 
 
+async def _list_clips(call: Call) -> Response:
+    return json_response({"clips": await list_clips(call)})
+
+
+async def _accept_clips(call: Call) -> Response:
+    return json_response({"clips": await accept_clips(call)}, status=201)
+
+
 async def _expire_tokens(call: Call) -> Response:
     raw = await call.read_bytes()
     expiry = TokenExpiry.model_validate_json(raw) if raw else TokenExpiry()
@@ -160,6 +169,8 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "/faults", _add_fault),
     ("DELETE", "/faults", _clear_faults),
     ("DELETE", "/faults/{fault_id}", _remove_fault),
+    ("GET", "/clips", _list_clips),
+    ("POST", "/clips", _accept_clips),
     ("GET", "/report", _report),
     ("DELETE", "/report", _reset_report),
     ("POST", "/clock", _advance_clock),

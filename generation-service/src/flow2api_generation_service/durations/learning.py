@@ -20,11 +20,12 @@ from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.durations.repository import DurationRepository
 from flow2api_generation_service.durations.series import Series
-from flow2api_generation_service.durations.sketch import NOTHING_LEARNED, DurationSketch
+from flow2api_generation_service.durations.sketch import NOTHING_LEARNED
 
 log = get_logger(__name__)
 
-_MAX_COLLECTED: Final = 10_000
+_MAX_COLLECTED: Final = 300
+"""Of one series between two writes: a sketch forgets faster than it would need more."""
 _MAX_CACHED: Final = 1_000
 
 
@@ -37,6 +38,13 @@ class Observation:
     usual_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    until: float
+    usual_seconds: float
+    quantiles_ms: tuple[int, ...]
+
+
 class Durations:
     """What is known of how long clips take. Any number of replicas learn into the same rows."""
 
@@ -45,27 +53,35 @@ class Durations:
         self._database = database
         self._clock = clock
         self._interval = interval.total_seconds()
-        self._collected: defaultdict[str, list[Observation]] = defaultdict(list)
-        self._collected_count = 0
-        self._cached: OrderedDict[str, tuple[float, DurationSketch]] = OrderedDict()
+        self._collected: defaultdict[Series, list[Observation]] = defaultdict(list)
+        self._cached: OrderedDict[Series, _Known] = OrderedDict()
 
     async def quantiles_ms(self, series: Series, usual_seconds: float) -> tuple[int, ...]:
         """Ages in milliseconds that cut the distribution into equally likely parts.
 
         Never fails: while SQL is away, the usual duration has to do.
         """
+        cached = self._cached.get(series)
+        if cached is not None and cached.usual_seconds == usual_seconds and monotonic() < cached.until:
+            return cached.quantiles_ms
         try:
-            sketch = await self._sketch(series.key)
+            async with self._database.transaction(read_only=True) as session:
+                sketch = await DurationRepository(session).get(series.key)
         except DependencyUnavailable as error:
             log.warning("durations_not_read", series=series.key, reason=error.reason)
             sketch = NOTHING_LEARNED
-        return tuple(round(each * 1000) for each in sketch.quantiles(usual_seconds))
+        quantiles_ms = tuple(round(each * 1000) for each in sketch.quantiles(usual_seconds))
+        self._cached[series] = _Known(monotonic() + self._interval, usual_seconds, quantiles_ms)
+        self._cached.move_to_end(series)
+        if len(self._cached) > _MAX_CACHED:
+            self._cached.popitem(last=False)
+        return quantiles_ms
 
     def observe(self, series: Series, observation: Observation) -> None:
-        """Learn from one clip, soon. While SQL is away only so many are kept."""
-        if self._collected_count < _MAX_COLLECTED:
-            self._collected[series.key].append(observation)
-            self._collected_count += 1
+        """Learn from one clip, soon. Of very many at a time, or while SQL is away, only so many are kept."""
+        collected = self._collected[series]
+        if len(collected) < _MAX_COLLECTED:
+            collected.append(observation)
 
     async def run(self) -> None:
         """Write until cancelled. A database that is away is waited for."""
@@ -84,26 +100,13 @@ class Durations:
             async with self._database.transaction() as session:
                 repository = DurationRepository(session)
                 now = self._clock()
-                sketch = await repository.lock(series, now=now)
+                sketch = await repository.lock(series.key, now=now)
                 for each in observations[:known]:
                     sketch = sketch.learned(each.not_ready_seconds, each.ready_seconds, usual=each.usual_seconds)
-                await repository.save(series, sketch, now=now)
-            self._collected_count -= known
+                await repository.save(series.key, sketch, now=now)
             # Others may have come during the transaction.
             del observations[:known]
             if not observations:
                 del self._collected[series]
             self._cached.pop(series, None)
-            log.debug("durations_learned", series=series, observation_count=known, clip_count=sketch.clip_count)
-
-    async def _sketch(self, series: str) -> DurationSketch:
-        cached = self._cached.get(series)
-        if cached is not None and monotonic() < cached[0]:
-            return cached[1]
-        async with self._database.transaction(read_only=True) as session:
-            sketch = await DurationRepository(session).get(series)
-        self._cached[series] = (monotonic() + self._interval, sketch)
-        self._cached.move_to_end(series)
-        if len(self._cached) > _MAX_CACHED:
-            self._cached.popitem(last=False)
-        return sketch
+            log.debug("durations_learned", series=series.key, observation_count=known, clip_count=sketch.clip_count)

@@ -74,6 +74,12 @@ def test_the_next_look_depends_only_on_how_old_the_operation_is() -> None:
     assert rule.next_age((first + second) / 2) == pytest.approx(second, abs=4.0)
 
 
+def test_whoever_looked_a_little_too_early_looks_again_soon() -> None:
+    likely = [18.0 + 0.08 * number for number in range(31)]
+    rule = LookRule([*likely, 65.0], COSTS)
+    assert rule.next_age(19.6) <= 22.0
+
+
 def test_late_operations_are_looked_at_ever_more_seldom() -> None:
     ages = [age for age in first_looks(LookRule(EVEN, COSTS), 60) if age >= 120]
     pauses = [later - earlier for earlier, later in pairwise(ages)]

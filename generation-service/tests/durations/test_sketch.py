@@ -80,6 +80,11 @@ def test_what_two_looks_do_not_tell_apart_stays_as_it_was_believed() -> None:
     assert sketch.quantiles(20)[MEDIAN] == pytest.approx(19.5, abs=1.5)
 
 
+def test_an_odd_clip_does_not_stretch_what_is_known() -> None:
+    sketch = learned(lambda _: 20.0, 600, usual=20).learned(600.0, 610.0, usual=20)
+    assert sketch.quantiles(20)[-2] < 25
+
+
 def test_stays_small() -> None:
     sketch = learned(lambda chance: chance.lognormvariate(math.log(90), 0.5), 1000, usual=90)
     assert len(sketch.weights) < 300

@@ -125,10 +125,18 @@ def _candidates(quantiles: Sequence[float], costs: LookCosts) -> list[float]:
     for cut in quantiles:
         if cut <= ages[-1]:
             continue
-        start = ages[-1]
-        between = int((cut - start) // step)
-        ages += [start + (cut - start) * number / (between + 1) for number in range(1, between + 2)]
+        ages += _between(ages[-1], cut, step, costs.shortest)
+        ages.append(cut)
     return ages
+
+
+def _between(start: float, end: float, step: float, shortest: float) -> Iterator[float]:
+    """First close together, because whoever looked a little too early wants to look again soon, then ``step`` apart."""
+    age, pause = start, shortest
+    while end - age > 2 * pause:
+        age += pause
+        yield age
+        pause = min(pause * 2, step)
 
 
 def _share_ready(quantiles: Sequence[float], age: float) -> float:

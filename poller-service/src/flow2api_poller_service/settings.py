@@ -24,7 +24,7 @@ class FollowSettings(BaseServiceSettings):
 
     video_poll_interval: Duration | None = None
     """Fixed delay before every look; unset: chosen by how long the model has taken lately."""
-    poller_look_cost: Duration = timedelta(milliseconds=500)
+    poller_look_cost: Duration = timedelta(milliseconds=750)
     """How much longer a finished clip may wait to be seen if that saves one look at it. More means fewer looks."""
     poller_shortest_delay: Duration = timedelta(seconds=1)
     """Shortest pause between two looks at one operation."""
@@ -34,7 +34,7 @@ class FollowSettings(BaseServiceSettings):
     """Messages in hand at the same time; the others wait on JetStream."""
     poller_batch: int = Field(default=1000, ge=1, le=1000)
     """Messages that are taken, and leases that are renewed, in one go."""
-    poller_linger: Pause = timedelta(milliseconds=200)
+    poller_linger: Pause = timedelta(milliseconds=100)
     """How long due messages are collected, so that one call asks about many."""
     poller_check_concurrency: int = Field(default=64, ge=1)
     """Status calls at the same time."""

@@ -32,8 +32,10 @@ _USUAL_ENDS: Final = 2.5
 _USUAL_WEIGHT: Final = 5.0
 """The usual duration of the catalog counts as much as so many clips, and is forgotten like them."""
 _EVENLY: Final = 0.03
+_DRIFT: Final = 0.07
 _EVENLY_AT_FIRST: Final = 8
 _NEGLIGIBLE: Final = 1e-4
+_BEYOND: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,20 @@ class DurationSketch:
         surprise = 1 - min(1.0, 20 * likelihood / sum(believed.values()))
         evenly = max(_EVENLY, surprise, 1 / (1 + self.clip_count / _EVENLY_AT_FIRST))
         faded = {bucket: weight * (1 - 1 / _WINDOW) for bucket, weight in self.weights.items()}
-        for bucket, share in _overlaps(not_ready, ready):
-            even = share * (_edge(bucket + 1) - _edge(bucket)) / (ready - not_ready)
-            as_believed = expected[bucket] / likelihood if likelihood else 0.0
-            faded[bucket] = faded.get(bucket, 0.0) + evenly * even + (1 - evenly) * as_believed
+        for bucket, share in expected.items():
+            faded[bucket] = faded.get(bucket, 0.0) + (1 - evenly) * (share / likelihood if likelihood else 0.0)
+        start, end = not_ready * (1 - _DRIFT), min(ready * (1 + _DRIFT), _LONGEST)
+        for bucket, share in _overlaps(start, end):
+            even = share * (_edge(bucket + 1) - _edge(bucket)) / (end - start)
+            faded[bucket] = faded.get(bucket, 0.0) + evenly * even
         kept = {bucket: weight for bucket, weight in faded.items() if weight > _NEGLIGIBLE}
         return DurationSketch(kept, self.clip_count + 1)
 
     def quantiles(self, usual: float) -> tuple[float, ...]:
-        """`PARTS` + 1 ages, ascending, that cut the distribution into equally likely parts; the ends are included."""
+        """`PARTS` + 1 ages, ascending, that cut the distribution into equally likely parts.
+
+        The outermost leave `_BEYOND` out on each side: a few odd clips would else stretch the outer parts.
+        """
         believed = self._believed(usual)
         total = sum(believed.values())
         buckets = sorted(believed)
@@ -70,8 +77,8 @@ class DurationSketch:
         below = 0.0
         for bucket in buckets:
             share = believed[bucket] / total
-            while len(cuts) <= PARTS and len(cuts) / PARTS <= below + share:
-                inside = min(max((len(cuts) / PARTS - below) / share, 0.0), 1.0)
+            while len(cuts) <= PARTS and (likelihood := _likelihood_of_cut(len(cuts))) <= below + share:
+                inside = min(max((likelihood - below) / share, 0.0), 1.0)
                 cuts.append(_edge(bucket) + (_edge(bucket + 1) - _edge(bucket)) * inside)
             below += share
         # The shares may add up to a little less than one.
@@ -92,6 +99,10 @@ NOTHING_LEARNED: Final = DurationSketch({})
 def usual_quantiles(usual: float) -> tuple[float, ...]:
     """The quantiles of what usually takes so long, before anything was learned."""
     return NOTHING_LEARNED.quantiles(usual)
+
+
+def _likelihood_of_cut(number: int) -> float:
+    return min(max(number / PARTS, _BEYOND), 1 - _BEYOND)
 
 
 @lru_cache(maxsize=256)

@@ -152,7 +152,7 @@ class PollVideo(_message.Message):
     @_builtins.property
     def duration_quantiles_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """How long the upstream has lately taken for such clips, in milliseconds, ascending: n + 1 numbers that cut the
-        distribution into n equally likely parts, the first and last being its ends. Chooses every look. Empty when nothing
+        distribution into n equally likely parts, the first and last being about its ends. Chooses every look. Empty when nothing
         is known or learned about this operation.
         """
 

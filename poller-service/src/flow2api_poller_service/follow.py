@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -64,24 +65,30 @@ class Following:
         verdicts = await self._looks.look(provider, looks)
         await self._keep_leases(looks, verdicts)
         ready: list[tuple[Look, Ready]] = []
+        others: list[tuple[Look, Verdict]] = []
         for look, verdict in zip(looks, verdicts, strict=True):
             if isinstance(verdict, Ready) and not look.message.has_next_stage:
                 ready.append((look, verdict))
-                continue
-            with incoming_request(look.delivery.headers):
-                await self._settle(look, verdict)
+            else:
+                others.append((look, verdict))
+        # At the same time: each waits for JetStream, and nobody's news for the others'.
+        outcomes = await asyncio.gather(*(self._settle(*each) for each in others), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
         return ready
 
     async def _settle(self, look: Look, verdict: Verdict) -> None:
-        match verdict:
-            case Wait():
-                await self._wait(look, verdict)
-            case End():
-                await self.end(look, verdict)
-            case Ready(media, observed):
-                await self._reports.stage_done(look, media, observed)
-                log.info("video_stage_done", video_id=look.message.video_id, stage=look.message.stage)
-                await look.delivery.ack()
+        with incoming_request(look.delivery.headers):
+            match verdict:
+                case Wait():
+                    await self._wait(look, verdict)
+                case End():
+                    await self.end(look, verdict)
+                case Ready(media, observed):
+                    await self._reports.stage_done(look, media, observed)
+                    log.info("video_stage_done", video_id=look.message.video_id, stage=look.message.stage)
+                    await look.delivery.ack()
 
     async def store(self, provider: Provider, look: Look, ready: Ready) -> None:
         """Bring a finished clip into the store and settle its message. Raises DependencyUnavailable when NATS is

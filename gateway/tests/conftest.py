@@ -106,6 +106,7 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.cache_duration = timedelta(seconds=30)
         self.unwatched_cache_duration = timedelta(seconds=30)
         self.revoked = False
+        self.revocations: list[access_service_pb2.RevokeSessionsRequest] = []
         self.watches: list[asyncio.Queue[tuple[str, ...] | None]] = []
         self.is_deaf = False
         self.login_error: Flow2APIError | None = None
@@ -181,13 +182,56 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         if request.session_token != SESSION:
             raise Unauthenticated("Log in first.", reason="SESSION_INVALID")
         admin = access_service_pb2.Admin(admin_id="1", username="admin")
-        return access_service_pb2.AuthenticateSessionResponse(admin=admin)
+        return access_service_pb2.AuthenticateSessionResponse(admin=admin, session_id="session_1")
 
     async def Logout(self, request: Any, context: Any) -> Any:
         return access_service_pb2.LogoutResponse()
 
     async def ChangePassword(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
+        if request.old_password != "right-password":
+            raise Unauthenticated("The old password is wrong.", reason="LOGIN_INVALID")
+        return access_service_pb2.ChangePasswordResponse()
+
+    async def ListAdmins(self, request: Any, context: Any) -> Any:
+        admins = [access_service_pb2.Admin(admin_id=str(number), username=f"a{number}") for number in (1, 2)]
+        if request.page_token:
+            return access_service_pb2.ListAdminsResponse(admins=admins[1:])
+        return access_service_pb2.ListAdminsResponse(admins=admins[:1], next_page_token="more")
+
+    async def CreateAdmin(self, request: Any, context: Any) -> Any:
+        if request.username == "taken":
+            raise Conflict("This name is taken.", reason="ADMIN_EXISTS")
+        if len(request.password) < 8:
+            raise InvalidArgument.of("password", "A password has 8 to 1024 characters.")
+        admin = access_service_pb2.Admin(admin_id="3", username=request.username)
+        return access_service_pb2.CreateAdminResponse(admin=admin)
+
+    async def DeleteAdmin(self, request: Any, context: Any) -> Any:
+        if request.admin_id == "1":
+            raise FailedPrecondition("The last administrator cannot be removed.", reason="LAST_ADMIN")
+        return access_service_pb2.DeleteAdminResponse()
+
+    async def ResetAdminPassword(self, request: Any, context: Any) -> Any:
+        if request.admin_id == "9":
+            raise NotFound("There is no such administrator.", reason="ADMIN_NOT_FOUND")
+        return access_service_pb2.ResetAdminPasswordResponse()
+
+    async def ListSessions(self, request: Any, context: Any) -> Any:
+        admin = access_service_pb2.Admin(admin_id="1", username="admin")
+        sessions = [
+            access_service_pb2.Session(session_id=f"session_{number}", admin=admin, client_address="10.0.0.1")
+            for number in (1, 2)
+        ]
+        return access_service_pb2.ListSessionsResponse(sessions=sessions)
+
+    async def RevokeSession(self, request: Any, context: Any) -> Any:
+        if request.session_id != "session_1":
+            raise NotFound("There is no such session.", reason="SESSION_NOT_FOUND")
+        return access_service_pb2.RevokeSessionResponse()
+
+    async def RevokeSessions(self, request: Any, context: Any) -> Any:
+        self.revocations.append(request)
+        return access_service_pb2.RevokeSessionsResponse(session_count=5)
 
 
 class FakeTokens(token_service_pb2_grpc.TokenServiceServicer):

@@ -39,6 +39,15 @@ ADMIN_ROUTES = [
     ("GET", "/admin/keys"),
     ("POST", "/admin/keys"),
     ("DELETE", "/admin/keys/key_1"),
+    ("PATCH", "/admin/keys/key_1"),
+    ("POST", "/admin/password"),
+    ("GET", "/admin/admins"),
+    ("POST", "/admin/admins"),
+    ("DELETE", "/admin/admins/1"),
+    ("POST", "/admin/admins/1/password"),
+    ("GET", "/admin/sessions"),
+    ("DELETE", "/admin/sessions"),
+    ("DELETE", "/admin/sessions/session_1"),
 ]
 
 
@@ -241,6 +250,57 @@ async def test_a_wrong_change_of_a_key_names_its_field(
 async def test_a_key_is_read(admin: httpx.AsyncClient) -> None:
     assert (await admin.get("/admin/keys/key_1")).json()["weight"] == 3
     assert (await admin.get("/admin/keys/key_9")).status_code == 404
+
+
+async def test_administrators_are_listed_made_and_removed(admin: httpx.AsyncClient) -> None:
+    listed = (await admin.get("/admin/admins")).json()
+    assert [each["username"] for each in listed] == ["a1", "a2"]
+    made = await admin.post("/admin/admins", json={"username": "new", "password": "long enough"})
+    assert (made.status_code, made.json()["id"]) == (200, "3")
+    assert "long enough" not in made.text
+    assert (await admin.delete("/admin/admins/2")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/admin/admins", {"username": "taken", "password": "long enough"}, 409, "already_exists"),
+        ("POST", "/admin/admins", {"username": "new", "password": "short"}, 400, "invalid_value"),
+        ("POST", "/admin/admins", {"username": "new"}, 400, "missing_required_parameter"),
+        ("DELETE", "/admin/admins/1", None, 400, "last_admin"),
+        ("POST", "/admin/admins/9/password", {"new_password": "long enough"}, 404, "admin_not_found"),
+        ("DELETE", "/admin/sessions/session_9", None, 404, "session_not_found"),
+        ("POST", "/admin/password", {"old_password": "wrong", "new_password": "long enough"}, 401, "invalid_login"),
+    ],
+)
+async def test_refusals_about_administrators(
+    admin: httpx.AsyncClient, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    response = await admin.request(method, path, json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+async def test_own_password_is_changed(admin: httpx.AsyncClient) -> None:
+    body = {"old_password": "right-password", "new_password": "long enough"}
+    assert (await admin.post("/admin/password", json=body)).json() == {"success": True}
+
+
+async def test_sessions_are_listed_and_ended(admin: httpx.AsyncClient, world: Any) -> None:
+    listed = (await admin.get("/admin/sessions")).json()
+    assert [(each["id"], each["is_current"]) for each in listed] == [("session_1", True), ("session_2", False)]
+    assert (await admin.delete("/admin/sessions/session_1")).status_code == 200
+    assert (await admin.delete("/admin/sessions")).json()["ended"] == 5
+    await admin.delete("/admin/sessions?admin_id=7&keep_current=false")
+    others, everything = world.access.revocations
+    assert (others.admin_id, others.except_session_id) == ("", "session_1")
+    assert (everything.admin_id, everything.except_session_id) == ("7", "")
+
+
+async def test_login_tells_the_program(client: httpx.AsyncClient, world: Any) -> None:
+    await client.post(
+        "/admin/login", json={"username": "admin", "password": "right-password"}, headers={"user-agent": "curl/8"}
+    )
+    assert world.access.logins[0].user_agent == "curl/8"
 
 
 async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any) -> None:

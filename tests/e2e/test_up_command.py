@@ -177,6 +177,32 @@ def test_commands_choose_and_change_what_a_key_may_do(shared_up: Up) -> None:
     call("revoke", row["id"])
 
 
+def test_commands_look_after_administrators(shared_up: Up, tmp_path: Path) -> None:
+    def call(*arguments: str) -> str:
+        done = run_flow2api("admins", *arguments, variables=shared_up.variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def login(password: str) -> int:
+        body = {"username": "second", "password": password}
+        return httpx.post(f"{shared_up.base_url}/admin/login", json=body, trust_env=False).status_code
+
+    secret = tmp_path / "password"
+    secret.write_text("battery staple\n")
+    call("create", "second", "--password-file", str(secret))
+    (row,) = (each for each in json.loads(call("list", "--json")) if each["username"] == "second")
+    assert [login("wrong") for _ in range(10)] == [401] * 10
+    assert login("battery staple") == 429
+    call("unlock", "second", "--address", "127.0.0.1")
+    assert login("battery staple") == 200
+    assert "second" in call("sessions")
+    secret.write_text("brand new word")
+    call("reset-password", row["id"], "--password-file", str(secret))
+    assert [login("battery staple"), login("brand new word")] == [401, 200]
+    call("delete", row["id"])
+    assert login("brand new word") == 401
+
+
 def test_commands_make_list_and_revoke_an_api_key(shared_up: Up) -> None:
     def models(key: str) -> int:
         headers = {"authorization": f"Bearer {key}"}

@@ -6,7 +6,7 @@ from importlib.metadata import version as distribution_version
 
 import typer
 
-from flow2api_cli.commands import generate, jobs, keys, proxies, secrets, tokens, usage, webhooks
+from flow2api_cli.commands import admins, generate, jobs, keys, proxies, secrets, tokens, usage, webhooks
 from flow2api_cli.commands.configuration import check_config, print_config
 from flow2api_cli.commands.demo import demo
 from flow2api_cli.commands.doctor import doctor
@@ -35,6 +35,7 @@ for name, group in (
     ("tokens", tokens.app),
     ("keys", keys.app),
     ("proxies", proxies.app),
+    ("admins", admins.app),
     ("secrets", secrets.app),
     ("generate", generate.app),
     ("jobs", jobs.app),

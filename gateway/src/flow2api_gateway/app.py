@@ -14,6 +14,7 @@ from starlette.responses import Response
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
 from flow2api_gateway.admin import (
+    admin_endpoints,
     history_endpoints,
     key_endpoints,
     ledger_endpoints,
@@ -55,6 +56,7 @@ _ROUTERS: Final = (
     key_endpoints.router,
     project_endpoints.router,
     proxy_endpoints.router,
+    admin_endpoints.router,
     overview_endpoints.router,
     history_endpoints.router,
     ledger_endpoints.router,

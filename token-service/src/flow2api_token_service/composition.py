@@ -25,6 +25,7 @@ from flow2api_proto.tokens.v1 import (
     token_service_pb2,
     token_service_pb2_grpc,
 )
+from flow2api_token_service.access.admin_accounts import AdminAccounts
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer
@@ -35,6 +36,7 @@ from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.request_limit import RequestLimit
 from flow2api_token_service.access.secrets import SecretHasher
 from flow2api_token_service.access.servicer import AccessServicer
+from flow2api_token_service.access.sessions import Sessions
 from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.background import Loops
 from flow2api_token_service.credentials.provide import CredentialProvider
@@ -305,6 +307,9 @@ async def _build(
             authorizer=authorizer,
             changes=access_changes,
             admins=admins,
+            accounts=AdminAccounts(database=database, passwords=passwords, clock=clock),
+            sessions=Sessions(database=database, clock=clock),
+            login_limit=limit,
             audit=audit,
             settings=settings,
         ),

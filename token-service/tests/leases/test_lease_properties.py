@@ -486,7 +486,7 @@ def test_limits_deadlines_and_fairness_hold_whatever_happens(
         }
         machine = type("Machine", (Pool,), parts)
         # Shrinking takes minutes; a failure names its steps and its seed also without.
-        quick = {"max_examples": 40, "stateful_step_count": 30, "phases": (Phase.generate,)}
+        quick = {"max_examples": 25, "stateful_step_count": 30, "phases": (Phase.generate,)}
         chosen = settings(
             deadline=None,
             database=None,

@@ -130,7 +130,7 @@ def update_key(
 
 @app.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="Its id.")], *, url: UrlOption = None) -> None:
-    """End an API key; requests with it are refused within seconds."""
+    """End an API key; requests with it are refused at once."""
 
     async def command() -> None:
         async with open_admin_api(url) as api:

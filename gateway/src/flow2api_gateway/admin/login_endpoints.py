@@ -1,4 +1,4 @@
-"""``/admin/login`` and ``/admin/logout``."""
+"""``/admin/login``, ``/admin/logout``, and the password of the one who is logged in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flow2api_common.grpc_client import rpc_errors
-from flow2api_gateway.admin.schemas import LoginBody
+from flow2api_gateway.admin.schemas import LoginBody, PasswordChangeBody
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.bearer import bearer_of
+from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.bodies import read_json
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import GatewayDep
@@ -21,6 +22,7 @@ from flow2api_proto.access.v1 import access_service_pb2
 router: Final = APIRouter(tags=["administration"])
 # Strangers may send this body: it has no use for more.
 _MAX_LOGIN_BYTES: Final = 16 << 10
+_MAX_USER_AGENT: Final = 500
 
 
 @router.post("/admin/login", summary="Log in", openapi_extra=takes_json(LoginBody), responses=ERRORS)
@@ -32,7 +34,10 @@ async def login(request: Request, gateway: GatewayDep) -> Response:
     with rpc_errors("token"):
         answer = await gateway.peers.access.Login(
             access_service_pb2.LoginRequest(
-                username=body.username, password=body.password.get_secret_value(), client_address=address
+                username=body.username,
+                password=body.password.get_secret_value(),
+                client_address=address,
+                user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
             )
         )
     return json_response(
@@ -53,4 +58,21 @@ async def logout(request: Request, gateway: GatewayDep) -> Response:
     if session_token:
         with rpc_errors("token"):
             await gateway.peers.access.Logout(access_service_pb2.LogoutRequest(session_token=session_token))
+    return json_response({"success": True})
+
+
+@router.post(
+    "/admin/password", summary="Change your password", openapi_extra=takes_json(PasswordChangeBody), responses=ERRORS
+)
+async def change_password(request: Request, _admin: AdminDep, gateway: GatewayDep) -> Response:
+    """Ends your other sessions."""
+    body = await read_json(request, PasswordChangeBody, _MAX_LOGIN_BYTES)
+    with rpc_errors("token"):
+        await gateway.peers.access.ChangePassword(
+            access_service_pb2.ChangePasswordRequest(
+                session_token=bearer_of(request),
+                old_password=body.old_password.get_secret_value(),
+                new_password=body.new_password.get_secret_value(),
+            )
+        )
     return json_response({"success": True})

@@ -22,6 +22,26 @@ class LoginBody(_AdminRequest):
     password: SecretStr
 
 
+class PasswordChangeBody(_AdminRequest):
+    """Body of ``POST /admin/password``."""
+
+    old_password: SecretStr
+    new_password: SecretStr
+
+
+class AdminCreateBody(_AdminRequest):
+    """Body of ``POST /admin/admins``."""
+
+    username: str
+    password: SecretStr
+
+
+class PasswordResetBody(_AdminRequest):
+    """Body of ``POST /admin/admins/{id}/password``."""
+
+    new_password: SecretStr
+
+
 class TokenFields(_AdminRequest):
     """What may be set on a token."""
 

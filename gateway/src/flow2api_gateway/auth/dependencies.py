@@ -22,17 +22,22 @@ async def api_key_of(request: Request) -> access_service_pb2.ApiKey:
     return api_key
 
 
-async def admin_of(request: Request) -> access_service_pb2.Admin:
-    """The administrator of the request's session. Raises Unauthenticated. Asked each time: a logout counts at once."""
+async def session_of(request: Request) -> access_service_pb2.AuthenticateSessionResponse:
+    """The administrator's session of the request. Raises Unauthenticated. Asked each time: its end counts at once."""
     session_token = bearer_of(request)
     if not session_token:
         raise Unauthenticated("Log in first: POST /admin/login.", reason="SESSION_INVALID")
     with rpc_errors("token"):
-        answer = await gateway_of(request).peers.access.AuthenticateSession(
+        return await gateway_of(request).peers.access.AuthenticateSession(
             access_service_pb2.AuthenticateSessionRequest(session_token=session_token)
         )
-    return answer.admin
+
+
+async def admin_of(request: Request) -> access_service_pb2.Admin:
+    """The administrator of the request's session. Raises Unauthenticated."""
+    return (await session_of(request)).admin
 
 
 ApiKeyDep = Annotated[access_service_pb2.ApiKey, Depends(api_key_of)]
+SessionDep = Annotated[access_service_pb2.AuthenticateSessionResponse, Depends(session_of)]
 AdminDep = Annotated[access_service_pb2.Admin, Depends(admin_of)]

@@ -195,6 +195,7 @@ class VideoCreation:
             state_time=now,
             deadline_time=_deadline_of(request) if has_deadline else now + self._settings.video_queue_timeout,
             has_client_deadline=has_deadline,
+            client_deadline_time=_deadline_of(request) if has_deadline else None,
         )
 
 

@@ -7,7 +7,6 @@ sweeper) or deleted is undone here: its file is removed, its lease is given back
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -26,6 +25,7 @@ from flow2api_generation_service.media.service import MediaService, Origin
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.charges import VideoCharges, fate_of
+from flow2api_generation_service.videos.deadlines import stage_deadline
 from flow2api_generation_service.videos.endings import Ending
 from flow2api_generation_service.videos.job_series import series_of
 from flow2api_generation_service.videos.messages import enqueue_submission
@@ -149,7 +149,7 @@ class EventConsumer:
     async def _begin_upscaling(
         self, session: AsyncSession, transitions: JobTransitions, job: JobRow, done: video_events_pb2.VideoStageDone
     ) -> bool:
-        deadline_time = self._clock() + timedelta(seconds=job.deadline_seconds)
+        deadline_time = stage_deadline(job, self._clock())
         if not await transitions.begin_upscaling(job.video_id, done.result_handle, deadline_time):
             return False
         await enqueue_submission(

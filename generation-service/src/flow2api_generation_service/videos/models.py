@@ -61,6 +61,7 @@ class JobRow(Base):
     complete_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deadline_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     has_client_deadline: Mapped[bool] = mapped_column(default=False)
+    client_deadline_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     # Who hands it to the upstream. ``submit_started_at`` is set right before a call that costs something.
     # ``no_account_since`` is set while no account of the pool could ever serve the job.

@@ -17,6 +17,7 @@ from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.capacity import lease_duration
 from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.deadlines import stage_deadline
 from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.job_series import upscale_series
 from flow2api_generation_service.videos.models import JobRow
@@ -142,7 +143,7 @@ class UpscaleStage:
 
     def _ticket(self, job: JobRow, attempt_id: str, lease: token_pb2.Lease, quantiles_ms: tuple[int, ...]) -> Ticket:
         def deadline_of(submit_time: datetime) -> datetime:
-            return submit_time + timedelta(seconds=job.deadline_seconds)
+            return stage_deadline(job, submit_time)
 
         return Ticket(
             video_id=job.video_id,

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Final
 
 from flow2api_common.clock import Clock
-from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InternalError
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.read import JobSnapshot, VideoReader, video_not_found
@@ -175,7 +175,14 @@ class WatchedVideos:
     def _tell(self, watched: _Watched) -> None:
         if watched.snapshot is None:
             return
-        video = watched.snapshot.video(self._clock())
+        try:
+            video = watched.snapshot.video(self._clock())
+        except Exception:
+            # One row that cannot be shown must not end the watching of all others.
+            log.exception("watched_video_not_shown", video_id=watched.snapshot.job.video_id)
+            watched.snapshot = None
+            watched.tell(None, InternalError("the video cannot be shown"))
+            return
         if watched.video is None or signature(video) != signature(watched.video):
             watched.tell(video)
 

@@ -36,7 +36,7 @@ log = get_logger(__name__)
 
 DISABLED_GONE: Final = "gone"
 _GONE: Final = 410
-_CLAIM_MARGIN: Final = timedelta(seconds=20)
+_CLAIM_MARGIN: Final = timedelta(seconds=10)
 _NOT_TRIED: Final = timedelta(0)
 # Trying again does not help these.
 _FINAL_ERRORS: Final = frozenset({AttemptError.ENDPOINT_DISABLED, AttemptError.SECRET_UNREADABLE})

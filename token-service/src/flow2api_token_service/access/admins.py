@@ -7,19 +7,22 @@ from datetime import datetime
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
-from flow2api_common.errors import InvalidArgument, Unauthenticated
+from flow2api_common.errors import Unauthenticated
+from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.models import AdminRow, AdminSessionRow
-from flow2api_token_service.access.passwords import Passwords
+from flow2api_token_service.access.passwords import Passwords, check_password
 from flow2api_token_service.access.repository import AdminRepository
 from flow2api_token_service.access.secrets import SecretHasher, new_session_token
-from flow2api_token_service.settings import MIN_PASSWORD_LENGTH, AccessSettings
+from flow2api_token_service.settings import AccessSettings
 
 log = get_logger(__name__)
 
 SESSION = "session"
 _MAX_LENGTH = 1024
+_MAX_ADDRESS_LENGTH = 100
+_MAX_USER_AGENT_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class OpenedSession:
     """A login with its bearer, which is nowhere else."""
 
     admin: AdminRow
+    session_id: str
     expires_at: datetime
     token: str = field(repr=False)
 
@@ -51,7 +55,7 @@ class Admins:
         self._settings = settings
         self._clock = clock
 
-    async def login(self, *, username: str, password: str, client_address: str) -> OpenedSession:
+    async def login(self, *, username: str, password: str, client_address: str, user_agent: str = "") -> OpenedSession:
         """Open a session. Raises Unauthenticated, and CapacityError after too many wrong logins."""
         await self._limit.enter(username=username, client_address=client_address)
         admin = None
@@ -63,7 +67,7 @@ class Admins:
             log.warning("login_refused", client_address=client_address)
             raise Unauthenticated("The name or the password is wrong.", reason="LOGIN_INVALID")
         await self._limit.forget(username=username, client_address=client_address)
-        return await self._open(admin)
+        return await self._open(admin, client_address=client_address, user_agent=user_agent)
 
     async def authenticate(self, token: str) -> tuple[AdminSessionRow, AdminRow]:
         """A live session and whose it is. Raises Unauthenticated."""
@@ -87,14 +91,13 @@ class Admins:
         InvalidArgument.
         """
         _, admin = await self.authenticate(token)
-        if not MIN_PASSWORD_LENGTH <= len(new_password) <= _MAX_LENGTH:
-            raise InvalidArgument.of(
-                "new_password", f"A password has {MIN_PASSWORD_LENGTH} to {_MAX_LENGTH} characters."
-            )
-        await self._limit.enter(username=admin.username, client_address="")
+        check_password("new_password", new_password)
+        # A count of its own: whoever closes the name for logins does not close this.
+        attempts = f"change-password/{admin.id}"
+        await self._limit.enter(username=attempts, client_address="")
         if not await self._passwords.matches(admin.password_hash, old_password[:_MAX_LENGTH]):
             raise Unauthenticated("The old password is wrong.", reason="LOGIN_INVALID")
-        await self._limit.forget(username=admin.username, client_address="")
+        await self._limit.forget(username=attempts, client_address="")
         password_hash = await self._passwords.hash(new_password)
         async with self._database.transaction() as session:
             admins = AdminRepository(session)
@@ -106,14 +109,28 @@ class Admins:
             await admins.delete_sessions(row.id, except_hash=self._hash(token))
         log.info("admin_password_changed", admin_id=admin.id)
 
-    async def _open(self, admin: AdminRow) -> OpenedSession:
+    async def _open(self, admin: AdminRow, *, client_address: str, user_agent: str) -> OpenedSession:
         now, token = self._clock(), new_session_token()
         expires_at = now + self._settings.session_lifetime
-        row = AdminSessionRow(token_hash=self._hash(token), admin_id=admin.id, created_at=now, expires_at=expires_at)
+        session_id = new_id("session")
+        row = AdminSessionRow(
+            token_hash=self._hash(token),
+            id=session_id,
+            admin_id=admin.id,
+            created_at=now,
+            expires_at=expires_at,
+            client_address=_shown(client_address, _MAX_ADDRESS_LENGTH),
+            user_agent=_shown(user_agent, _MAX_USER_AGENT_LENGTH),
+        )
         async with self._database.transaction() as session:
             await AdminRepository(session).add_session(row)
         log.info("admin_logged_in", admin_id=admin.id)
-        return OpenedSession(admin, expires_at, token)
+        return OpenedSession(admin, session_id, expires_at, token)
 
     def _hash(self, token: str) -> str:
         return self._hasher.hash(token, purpose=SESSION)
+
+
+def _shown(text: str, max_length: int) -> str:
+    """What a client says of itself, fit to be stored and shown."""
+    return "".join(character for character in text if character.isprintable())[:max_length]

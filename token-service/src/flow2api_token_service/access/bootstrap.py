@@ -85,19 +85,20 @@ class Bootstrap:
         salt = bytes.fromhex(self._hasher.hash(username, purpose=_SETTINGS_PASSWORD))
         settings_hash = await self._passwords.fingerprint(password.get_secret_value(), salt=salt)
         async with self._database.transaction(read_only=True) as session:
-            known = await AdminRepository(session).find_by_username(username)
+            known = await AdminRepository(session).find_by_username(username, with_deleted=True)
         if known is not None and known.settings_hash == settings_hash:
             return
         password_hash = await self._passwords.hash(password.get_secret_value())
         now = self._clock()
         async with self._database.transaction() as session:
             admins = AdminRepository(session)
-            row = await admins.find_by_username(username)
+            row = await admins.find_by_username(username, with_deleted=True)
             if row is None:
                 row = AdminRow(id=new_id("admin"), username=username, created_at=now)
                 row.password_hash, row.settings_hash, row.updated_at = password_hash, settings_hash, now
                 await admins.add(row)
                 return
             row.password_hash, row.settings_hash, row.updated_at = password_hash, settings_hash, now
+            row.deleted_at = None
             await admins.delete_sessions(row.id)
         log.info("settings_admin_replaced", admin_id=row.id)

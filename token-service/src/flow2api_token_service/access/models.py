@@ -34,7 +34,10 @@ class ApiKeyRow(Base):
 
 
 class AdminRow(Base):
-    """An administrator. ``settings_hash`` is of the password that the settings last gave (`Passwords.fingerprint`)."""
+    """An administrator. ``settings_hash`` is of the password that the settings last gave (`Passwords.fingerprint`).
+
+    The row of one who was removed stays, without a password: the settings must not bring them back at the next start.
+    """
 
     __tablename__ = "admins"
 
@@ -44,15 +47,19 @@ class AdminRow(Base):
     settings_hash: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class AdminSessionRow(Base):
-    """A login."""
+    """A login. ``id`` names it without opening anything; one that an older release has opened has none."""
 
     __tablename__ = "admin_sessions"
-    __table_args__ = (Index(None, "admin_id"), Index(None, "expires_at"))
+    __table_args__ = (Index(None, "admin_id"), Index(None, "expires_at"), Index(None, "id", unique=True))
 
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str | None] = mapped_column(String(64))
     admin_id: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.admins.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    client_address: Mapped[str] = mapped_column(String(100), default="", server_default=text("''"))
+    user_agent: Mapped[str] = mapped_column(String(200), default="", server_default=text("''"))

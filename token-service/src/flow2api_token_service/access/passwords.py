@@ -8,8 +8,20 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type, hash_secret_raw
 
+from flow2api_common.errors import InvalidArgument
+from flow2api_token_service.settings import MIN_PASSWORD_LENGTH
+
 _CONCURRENCY = 2
 """Hashes at the same time: each takes 64 MiB and a core for some tens of milliseconds."""
+
+
+_MAX_LENGTH = 1024
+
+
+def check_password(field: str, password: str) -> None:
+    """Raises InvalidArgument naming the field when nobody may choose this password."""
+    if not MIN_PASSWORD_LENGTH <= len(password) <= _MAX_LENGTH:
+        raise InvalidArgument.of(field, f"A password has {MIN_PASSWORD_LENGTH} to {_MAX_LENGTH} characters.")
 
 
 class Passwords:

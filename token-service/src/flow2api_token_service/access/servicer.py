@@ -1,4 +1,4 @@
-"""The thin gRPC edge of API keys and administrators: translate, delegate, translate."""
+"""The thin gRPC edge of API keys and of the audit log; that of administrators is beside it."""
 # ruff: noqa: N802 - methods have the names of the RPCs
 
 from __future__ import annotations
@@ -11,32 +11,31 @@ import grpc
 
 from flow2api_common.errors import InvalidArgument, NotFound
 from flow2api_proto.access.v1 import access_service_pb2 as pb
-from flow2api_proto.access.v1 import access_service_pb2_grpc
+from flow2api_token_service.access.admin_accounts import AdminAccounts
+from flow2api_token_service.access.admin_servicer import AdminServicer
 from flow2api_token_service.access.admins import Admins
 from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer, GenerationWish
 from flow2api_token_service.access.changes import AccessChanges
-from flow2api_token_service.access.models import AdminRow
+from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.proto_to_key import (
     api_key_message,
     changed_values,
     chosen_values,
     quota_message,
 )
-from flow2api_token_service.audit.actor import actor_of, admin_actor
+from flow2api_token_service.access.sessions import Sessions
+from flow2api_token_service.audit.actor import actor_of
 from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.audit.models import AuditRow
 from flow2api_token_service.settings import AccessSettings
 from flow2api_token_service.tokens.proto_to_token import page_bounds
 from flow2api_token_service.tokens.token_to_proto import duration, timestamp
 
-_DEFAULT_PAGE_SIZE = 100
-_MAX_PAGE_SIZE = 1000
-
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
+class AccessServicer(AdminServicer):
     """flow2api.access.v1.AccessService."""
 
     def __init__(
@@ -46,13 +45,16 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         authorizer: Authorizer,
         changes: AccessChanges,
         admins: Admins,
+        accounts: AdminAccounts,
+        sessions: Sessions,
+        login_limit: LoginLimit,
         audit: AuditLog,
         settings: AccessSettings,
     ) -> None:
+        super().__init__(admins=admins, accounts=accounts, sessions=sessions, login_limit=login_limit, audit=audit)
         self._api_keys = api_keys
         self._authorizer = authorizer
         self._changes = changes
-        self._admins = admins
         self._audit = audit
         self._settings = settings
 
@@ -85,9 +87,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         """Read keys, oldest first."""
         del context
-        if request.page_size < 0:
-            raise InvalidArgument.of("page_size", "The page size must not be negative.")
-        limit = min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
+        limit, _ = page_bounds(request.page_size, "")
         try:
             rows = await self._api_keys.page(after_id=request.page_token, limit=limit + 1)
         except NotFound as exc:
@@ -138,47 +138,6 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             api_key=api_key_message(authorized.api_key), request_quota=quota_message(authorized.quota)
         )
 
-    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
-        """Open an administrator's session."""
-        del context
-        opened = await self._admins.login(
-            username=request.username, password=request.password, client_address=request.client_address
-        )
-        await self._audit.record(
-            admin_actor(opened.admin.username),
-            "admin.login",
-            target=f"admin/{opened.admin.id}",
-            detail=f"address: {request.client_address[:100]}",
-        )
-        return pb.LoginResponse(
-            session_token=opened.token, expire_time=timestamp(opened.expires_at), admin=_admin(opened.admin)
-        )
-
-    async def AuthenticateSession(
-        self, request: pb.AuthenticateSessionRequest, context: Context
-    ) -> pb.AuthenticateSessionResponse:
-        """Check a session."""
-        del context
-        session, admin = await self._admins.authenticate(request.session_token)
-        return pb.AuthenticateSessionResponse(admin=_admin(admin), expire_time=timestamp(session.expires_at))
-
-    async def Logout(self, request: pb.LogoutRequest, context: Context) -> pb.LogoutResponse:
-        """End a session."""
-        del context
-        await self._admins.logout(request.session_token)
-        return pb.LogoutResponse()
-
-    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
-        """Change the password of the session's administrator."""
-        del context
-        _, admin = await self._admins.authenticate(request.session_token)
-        actor = admin_actor(admin.username)
-        async with self._audit.entry(actor, "admin.change_password", target=f"admin/{admin.id}"):
-            await self._admins.change_password(
-                token=request.session_token, old_password=request.old_password, new_password=request.new_password
-            )
-        return pb.ChangePasswordResponse()
-
     async def ListAuditLog(self, request: pb.ListAuditLogRequest, context: Context) -> pb.ListAuditLogResponse:
         """Read the audit log, newest first."""
         del context
@@ -199,7 +158,3 @@ def _audit_entry(row: AuditRow) -> pb.AuditEntry:
         outcome=row.outcome,
         request_id=row.request_id,
     )
-
-
-def _admin(row: AdminRow) -> pb.Admin:
-    return pb.Admin(admin_id=row.id, username=row.username)

@@ -19,9 +19,10 @@ from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.pictures import input_images
-from flow2api_gateway.generation.videos import accept_video, create_video, get_video
+from flow2api_gateway.generation.videos import accept_video, get_video
 from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
 from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope, link_to
+from flow2api_gateway.openai.videos.deadlines import deadline_of
 from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object, video_status
 from flow2api_gateway.openai.videos.list_filters import states_of, time_of, words_of
 from flow2api_gateway.openai.videos.schemas import VideoCreateRequest, VideoRemixRequest
@@ -155,10 +156,14 @@ async def remix(request: Request, video_id: str, api_key: ApiKeyDep, gateway: Ga
         source_video_id=video_id,
         api_key_id=api_key.api_key_id,
         request_id=idempotency_key(request),
+        webhook_url=body.webhook_url or "",
+        webhook_secret=body.webhook_secret.get_secret_value() if body.webhook_secret else "",
+        deadline_time=deadline_of(body.deadline, body.expires_after),
         request_scope=idempotency_scope(request),
     )
     with client_fields(VIDEO_FIELDS):
-        return _answer(gateway, await create_video(gateway.peers.generation, job))
+        accepted = await accept_video(gateway.peers.generation, job)
+    return _answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
 
 
 def _answer(gateway: Gateway, video: video_pb2.Video, **extra: Any) -> Response:

@@ -31,8 +31,12 @@ class VideoCreateRequest(BaseModel):
 
 
 class VideoRemixRequest(BaseModel):
-    """Body of ``POST /v1/videos/{id}/remix``."""
+    """Body of ``POST /v1/videos/{id}/remix``; all but the prompt are ours."""
 
     model_config = ConfigDict(extra="ignore")
 
     prompt: str
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    deadline: str | int | float | None = None
+    expires_after: dict[str, Any] | str | int | float | None = None

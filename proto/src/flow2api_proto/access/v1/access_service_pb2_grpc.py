@@ -95,6 +95,46 @@ class AccessServiceStub:
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.ListAdmins = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/ListAdmins',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsResponse.FromString,
+                _registered_method=True)
+        self.CreateAdmin = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/CreateAdmin',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminResponse.FromString,
+                _registered_method=True)
+        self.DeleteAdmin = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/DeleteAdmin',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminResponse.FromString,
+                _registered_method=True)
+        self.ResetAdminPassword = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/ResetAdminPassword',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/ListSessions',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSession = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/RevokeSession',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionResponse.FromString,
+                _registered_method=True)
+        self.RevokeSessions = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/RevokeSessions',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsResponse.FromString,
+                _registered_method=True)
+        self.UnlockLogins = channel.unary_unary(
+                '/flow2api.access.v1.AccessService/UnlockLogins',
+                request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsResponse.FromString,
+                _registered_method=True)
         self.ListAuditLog = channel.unary_unary(
                 '/flow2api.access.v1.AccessService/ListAuditLog',
                 request_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAuditLogRequest.SerializeToString,
@@ -172,7 +212,8 @@ class AccessServiceServicer:
 
     def Login(self, request, context):
         """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
-        RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
+        RESOURCE_EXHAUSTED reason TOO_MANY_LOGINS with RetryInfo: too many wrong logins from this address or for this name. A name
+        stays open for addresses from which it has logged in before, each with a limit of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +236,63 @@ class AccessServiceServicer:
     def ChangePassword(self, request, context):
         """Changes the password of the session's administrator and ends all their other sessions.
         UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAdmins(self, request, context):
+        """Lists administrators by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAdmin(self, request, context):
+        """Makes an administrator. ALREADY_EXISTS reason ADMIN_EXISTS: the name is taken. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAdmin(self, request, context):
+        """Removes an administrator and ends their sessions. NOT_FOUND reason ADMIN_NOT_FOUND. FAILED_PRECONDITION reason LAST_ADMIN:
+        somebody has to be left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetAdminPassword(self, request, context):
+        """Gives an administrator a new password and ends all their sessions. NOT_FOUND. INVALID_ARGUMENT: too short (8 characters).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists live sessions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSession(self, request, context):
+        """Ends one session. NOT_FOUND reason SESSION_NOT_FOUND: there is none, or none any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSessions(self, request, context):
+        """Ends the sessions of one administrator or of all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockLogins(self, request, context):
+        """Forgets wrong logins, so that a name or an address is open again. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -269,6 +367,46 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.FromString,
                     response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'ListAdmins': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAdmins,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsResponse.SerializeToString,
+            ),
+            'CreateAdmin': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAdmin,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminResponse.SerializeToString,
+            ),
+            'DeleteAdmin': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAdmin,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminResponse.SerializeToString,
+            ),
+            'ResetAdminPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetAdminPassword,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSession,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionResponse.SerializeToString,
+            ),
+            'RevokeSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSessions,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsResponse.SerializeToString,
+            ),
+            'UnlockLogins': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockLogins,
+                    request_deserializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsRequest.FromString,
+                    response_serializer=flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsResponse.SerializeToString,
             ),
             'ListAuditLog': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditLog,
@@ -601,6 +739,222 @@ class AccessService:
             '/flow2api.access.v1.AccessService/ChangePassword',
             flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordRequest.SerializeToString,
             flow2api_dot_access_dot_v1_dot_access__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAdmins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/ListAdmins',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListAdminsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAdmin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/CreateAdmin',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.CreateAdminResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAdmin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/DeleteAdmin',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.DeleteAdminResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetAdminPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/ResetAdminPassword',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ResetAdminPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/ListSessions',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/RevokeSession',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/RevokeSessions',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.RevokeSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockLogins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.access.v1.AccessService/UnlockLogins',
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsRequest.SerializeToString,
+            flow2api_dot_access_dot_v1_dot_access__service__pb2.UnlockLoginsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,7 +62,8 @@ class AccessServiceStub:
     """
     Login: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LoginRequest, _access_service_pb2.LoginResponse]
     """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
-    RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
+    RESOURCE_EXHAUSTED reason TOO_MANY_LOGINS with RetryInfo: too many wrong logins from this address or for this name. A name
+    stays open for addresses from which it has logged in before, each with a limit of its own.
     """
     AuthenticateSession: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AuthenticateSessionRequest, _access_service_pb2.AuthenticateSessionResponse]
     """Checks a session. UNAUTHENTICATED reason SESSION_INVALID."""
@@ -72,6 +73,24 @@ class AccessServiceStub:
     """Changes the password of the session's administrator and ends all their other sessions.
     UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
     """
+    ListAdmins: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAdminsRequest, _access_service_pb2.ListAdminsResponse]
+    """Lists administrators by name."""
+    CreateAdmin: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateAdminRequest, _access_service_pb2.CreateAdminResponse]
+    """Makes an administrator. ALREADY_EXISTS reason ADMIN_EXISTS: the name is taken. INVALID_ARGUMENT."""
+    DeleteAdmin: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DeleteAdminRequest, _access_service_pb2.DeleteAdminResponse]
+    """Removes an administrator and ends their sessions. NOT_FOUND reason ADMIN_NOT_FOUND. FAILED_PRECONDITION reason LAST_ADMIN:
+    somebody has to be left.
+    """
+    ResetAdminPassword: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ResetAdminPasswordRequest, _access_service_pb2.ResetAdminPasswordResponse]
+    """Gives an administrator a new password and ends all their sessions. NOT_FOUND. INVALID_ARGUMENT: too short (8 characters)."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListSessionsRequest, _access_service_pb2.ListSessionsResponse]
+    """Lists live sessions, newest first."""
+    RevokeSession: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeSessionRequest, _access_service_pb2.RevokeSessionResponse]
+    """Ends one session. NOT_FOUND reason SESSION_NOT_FOUND: there is none, or none any more."""
+    RevokeSessions: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeSessionsRequest, _access_service_pb2.RevokeSessionsResponse]
+    """Ends the sessions of one administrator or of all."""
+    UnlockLogins: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockLoginsRequest, _access_service_pb2.UnlockLoginsResponse]
+    """Forgets wrong logins, so that a name or an address is open again. Safe to repeat."""
     ListAuditLog: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditLogRequest, _access_service_pb2.ListAuditLogResponse]
     """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry."""
 
@@ -109,7 +128,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     Login: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LoginRequest, _access_service_pb2.LoginResponse]  # type: ignore[assignment]
     """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
-    RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
+    RESOURCE_EXHAUSTED reason TOO_MANY_LOGINS with RetryInfo: too many wrong logins from this address or for this name. A name
+    stays open for addresses from which it has logged in before, each with a limit of its own.
     """
     AuthenticateSession: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AuthenticateSessionRequest, _access_service_pb2.AuthenticateSessionResponse]  # type: ignore[assignment]
     """Checks a session. UNAUTHENTICATED reason SESSION_INVALID."""
@@ -119,6 +139,24 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Changes the password of the session's administrator and ends all their other sessions.
     UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
     """
+    ListAdmins: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAdminsRequest, _access_service_pb2.ListAdminsResponse]  # type: ignore[assignment]
+    """Lists administrators by name."""
+    CreateAdmin: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateAdminRequest, _access_service_pb2.CreateAdminResponse]  # type: ignore[assignment]
+    """Makes an administrator. ALREADY_EXISTS reason ADMIN_EXISTS: the name is taken. INVALID_ARGUMENT."""
+    DeleteAdmin: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DeleteAdminRequest, _access_service_pb2.DeleteAdminResponse]  # type: ignore[assignment]
+    """Removes an administrator and ends their sessions. NOT_FOUND reason ADMIN_NOT_FOUND. FAILED_PRECONDITION reason LAST_ADMIN:
+    somebody has to be left.
+    """
+    ResetAdminPassword: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ResetAdminPasswordRequest, _access_service_pb2.ResetAdminPasswordResponse]  # type: ignore[assignment]
+    """Gives an administrator a new password and ends all their sessions. NOT_FOUND. INVALID_ARGUMENT: too short (8 characters)."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListSessionsRequest, _access_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists live sessions, newest first."""
+    RevokeSession: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeSessionRequest, _access_service_pb2.RevokeSessionResponse]  # type: ignore[assignment]
+    """Ends one session. NOT_FOUND reason SESSION_NOT_FOUND: there is none, or none any more."""
+    RevokeSessions: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeSessionsRequest, _access_service_pb2.RevokeSessionsResponse]  # type: ignore[assignment]
+    """Ends the sessions of one administrator or of all."""
+    UnlockLogins: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockLoginsRequest, _access_service_pb2.UnlockLoginsResponse]  # type: ignore[assignment]
+    """Forgets wrong logins, so that a name or an address is open again. Safe to repeat."""
     ListAuditLog: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditLogRequest, _access_service_pb2.ListAuditLogResponse]  # type: ignore[assignment]
     """Lists administrative changes of tokens, keys and administrators, newest first. Kept by setting; nothing changes an entry."""
 
@@ -207,7 +245,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.LoginResponse, _abc.Awaitable[_access_service_pb2.LoginResponse]]:
         """Opens an administrator session. UNAUTHENTICATED reason LOGIN_INVALID: name or password wrong.
-        RESOURCE_EXHAUSTED with RetryInfo: too many wrong logins from this address or for this name.
+        RESOURCE_EXHAUSTED reason TOO_MANY_LOGINS with RetryInfo: too many wrong logins from this address or for this name. A name
+        stays open for addresses from which it has logged in before, each with a limit of its own.
         """
 
     @_abc_1.abstractmethod
@@ -235,6 +274,72 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the password of the session's administrator and ends all their other sessions.
         UNAUTHENTICATED: session or old password wrong. INVALID_ARGUMENT: the new one is too short (8 characters).
         """
+
+    @_abc_1.abstractmethod
+    def ListAdmins(
+        self,
+        request: _access_service_pb2.ListAdminsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListAdminsResponse, _abc.Awaitable[_access_service_pb2.ListAdminsResponse]]:
+        """Lists administrators by name."""
+
+    @_abc_1.abstractmethod
+    def CreateAdmin(
+        self,
+        request: _access_service_pb2.CreateAdminRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.CreateAdminResponse, _abc.Awaitable[_access_service_pb2.CreateAdminResponse]]:
+        """Makes an administrator. ALREADY_EXISTS reason ADMIN_EXISTS: the name is taken. INVALID_ARGUMENT."""
+
+    @_abc_1.abstractmethod
+    def DeleteAdmin(
+        self,
+        request: _access_service_pb2.DeleteAdminRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.DeleteAdminResponse, _abc.Awaitable[_access_service_pb2.DeleteAdminResponse]]:
+        """Removes an administrator and ends their sessions. NOT_FOUND reason ADMIN_NOT_FOUND. FAILED_PRECONDITION reason LAST_ADMIN:
+        somebody has to be left.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetAdminPassword(
+        self,
+        request: _access_service_pb2.ResetAdminPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ResetAdminPasswordResponse, _abc.Awaitable[_access_service_pb2.ResetAdminPasswordResponse]]:
+        """Gives an administrator a new password and ends all their sessions. NOT_FOUND. INVALID_ARGUMENT: too short (8 characters)."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _access_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListSessionsResponse, _abc.Awaitable[_access_service_pb2.ListSessionsResponse]]:
+        """Lists live sessions, newest first."""
+
+    @_abc_1.abstractmethod
+    def RevokeSession(
+        self,
+        request: _access_service_pb2.RevokeSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.RevokeSessionResponse, _abc.Awaitable[_access_service_pb2.RevokeSessionResponse]]:
+        """Ends one session. NOT_FOUND reason SESSION_NOT_FOUND: there is none, or none any more."""
+
+    @_abc_1.abstractmethod
+    def RevokeSessions(
+        self,
+        request: _access_service_pb2.RevokeSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.RevokeSessionsResponse, _abc.Awaitable[_access_service_pb2.RevokeSessionsResponse]]:
+        """Ends the sessions of one administrator or of all."""
+
+    @_abc_1.abstractmethod
+    def UnlockLogins(
+        self,
+        request: _access_service_pb2.UnlockLoginsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.UnlockLoginsResponse, _abc.Awaitable[_access_service_pb2.UnlockLoginsResponse]]:
+        """Forgets wrong logins, so that a name or an address is open again. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def ListAuditLog(

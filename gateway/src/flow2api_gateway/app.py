@@ -29,8 +29,11 @@ from flow2api_gateway.admin import (
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.edge.validation import param_path
-from flow2api_gateway.errors.openai_errors import render_openai_error
+from flow2api_gateway.errors.rendering import render_error
 from flow2api_gateway.gateway import Gateway
+from flow2api_gateway.gemini import models_endpoints as gemini_models_endpoints
+from flow2api_gateway.gemini.content import endpoints as gemini_content_endpoints
+from flow2api_gateway.gemini.dialect import GoogleDialect
 from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
 from flow2api_gateway.openai.chat import endpoints as chat_endpoints
@@ -42,6 +45,8 @@ from flow2api_gateway.operations import endpoints as operation_endpoints
 
 _ROUTERS: Final = (
     operation_endpoints.router,
+    gemini_content_endpoints.router,
+    gemini_models_endpoints.router,
     models_endpoints.router,
     chat_endpoints.router,
     image_endpoints.router,
@@ -99,13 +104,14 @@ def build_app(gateway: Gateway) -> FastAPI:
             expose_headers=_EXPOSED_HEADERS,
         )
     app.add_middleware(RequestScope)
+    app.add_middleware(GoogleDialect)
     return app
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, Flow2APIError):
         raise error
-    rendered = render_openai_error(error, path=request.url.path)
+    rendered = render_error(error, path=request.url.path)
     if rendered.status >= 500:
         log.warning("request_refused", reason=error.reason, message=error.message, status=rendered.status)
     return json_response(rendered.body, status=rendered.status, headers=rendered.headers)

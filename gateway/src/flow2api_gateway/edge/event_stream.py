@@ -33,7 +33,8 @@ class EventStream(Response):
     """Sends what an iterator of events gives.
 
     The iterator is closed when the client goes, which cancels the RPC that it reads. An error after the first byte is
-    an event rendered by ``render_error``, then the stream closes. Comments are sent after every quiet ``heartbeat``.
+    an event rendered by ``render_error``, then the stream closes. ``heartbeat_bytes``, a comment
+    unless the protocol needs something else, are sent after every quiet ``heartbeat``.
     """
 
     def __init__(
@@ -44,16 +45,19 @@ class EventStream(Response):
         heartbeat: timedelta,
         render_error: Callable[[Flow2APIError], bytes],
         headers: Mapping[str, str] | None = None,
+        heartbeat_bytes: bytes = HEARTBEAT,
+        media_type: str = "text/event-stream",
     ) -> None:
         super().__init__(
             headers={"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})},
-            media_type="text/event-stream",
+            media_type=media_type,
         )
         del self.headers["content-length"]
         self._events = events
         self._drain = drain
         self._heartbeat_seconds = heartbeat.total_seconds()
         self._render_error = render_error
+        self._heartbeat_bytes = heartbeat_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature.
         """Answer the request; returns when the stream is over or its client gone."""
@@ -87,7 +91,7 @@ class EventStream(Response):
                         raise shutting_down()
                     return
                 else:
-                    await _send_chunk(send, HEARTBEAT)
+                    await _send_chunk(send, self._heartbeat_bytes)
         finally:
             if following is not None:
                 await end_tasks([following])

@@ -17,7 +17,7 @@ from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
 from flow2api_gateway.edge.answer_headers import noting_headers
 from flow2api_gateway.edge.bodies import nul_character
 from flow2api_gateway.edge.responses import json_response
-from flow2api_gateway.errors.openai_errors import render_openai_error
+from flow2api_gateway.errors.rendering import render_error
 from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
 
 _CONTEXT_HEADERS: Final = frozenset({REQUEST_ID_HEADER, "traceparent", "tracestate"})
@@ -81,7 +81,7 @@ class _Answer:
         await self._send(message)
 
     def _rendered(self, error: Flow2APIError) -> Response:
-        rendered = render_openai_error(error, path=self._scope["path"])
+        rendered = render_error(error, path=self._scope["path"])
         return json_response(rendered.body, status=rendered.status, headers=rendered.headers)
 
     def _tell(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InternalError
 from flow2api_gateway.edge.rate_limits import headers_of_refusal
-from flow2api_gateway.errors.openai_table import ErrorRule, rule_for
+from flow2api_gateway.errors.openai_table import rule_for
 
 MASKED_INTERNAL: Final = "The server had an error while processing your request."
 MASKED_DEPENDENCY: Final = "A part of the service is not available right now. Try again in a moment."
@@ -32,7 +32,7 @@ def render_openai_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     rule = rule_for(error)
     type_ = rule.image_type if rule.image_type and path.startswith(IMAGES_PATH) else rule.type
     param = error.violations[0].field if error.violations else None
-    body = {"error": {"message": _outward_message(error, rule), "type": type_, "param": param, "code": rule.code}}
+    body = {"error": {"message": outward_message(error), "type": type_, "param": param, "code": rule.code}}
     headers = headers_of_refusal(error.metadata)
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
@@ -43,9 +43,10 @@ def render_openai_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     return RenderedError(rule.status, body, headers)
 
 
-def _outward_message(error: Flow2APIError, rule: ErrorRule) -> str:
+def outward_message(error: Flow2APIError) -> str:
+    """What a client may read: our own faults are told by a fixed sentence."""
     if isinstance(error, DependencyUnavailable):
         return MASKED_DEPENDENCY
-    if isinstance(error, InternalError) or type(error) is Flow2APIError or rule.status == 500:
+    if isinstance(error, InternalError) or type(error) is Flow2APIError or rule_for(error).status == 500:
         return MASKED_INTERNAL
     return error.message

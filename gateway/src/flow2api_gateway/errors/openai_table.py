@@ -82,6 +82,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "API_KEY_INVALID": ErrorRule(401, INVALID_REQUEST, "invalid_api_key"),
     "SESSION_INVALID": ErrorRule(401, INVALID_REQUEST, "invalid_session"),
     "LOGIN_INVALID": ErrorRule(401, INVALID_REQUEST, "invalid_login"),
+    "API_KEY_MISSING": ErrorRule(403, INVALID_REQUEST, "invalid_api_key"),
     "PERMISSION_DENIED": ErrorRule(403, INVALID_REQUEST, "permission_denied"),
     "MODEL_NOT_ALLOWED": ErrorRule(403, INVALID_REQUEST, "model_not_allowed"),
     "TIER_NOT_ALLOWED": ErrorRule(403, INVALID_REQUEST, "model_not_allowed"),

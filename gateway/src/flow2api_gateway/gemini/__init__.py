@@ -1,0 +1,1 @@
+"""Google's Gemini API, translated to gRPC and back."""

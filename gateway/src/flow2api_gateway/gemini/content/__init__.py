@@ -1,0 +1,1 @@
+"""``generateContent``: pictures out of contents."""

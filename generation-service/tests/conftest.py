@@ -56,6 +56,7 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
         self.leases: dict[str, token_pb2.Lease] = {}
         self.outcomes: list[tuple[int, token_pb2.LeaseOutcome]] = []
         self.renewals: list[str] = []
+        self.balances: list[token_service_pb2.ReportCreditsRequest] = []
         self.acquired: list[token_service_pb2.AcquireLeaseRequest] = []
         self.waiting = 0
         self._changed = asyncio.Condition()
@@ -141,6 +142,12 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
     ) -> token_service_pb2.AbandonLeaseResponse:
         # A cancelled call of AcquireLease takes no lease here.
         return token_service_pb2.AbandonLeaseResponse()
+
+    async def ReportCredits(  # noqa: N802 - the name of the RPC
+        self, request: token_service_pb2.ReportCreditsRequest, context: Any
+    ) -> token_service_pb2.ReportCreditsResponse:
+        self.balances.append(request)
+        return token_service_pb2.ReportCreditsResponse()
 
     async def GetCredential(  # noqa: N802 - the name of the RPC
         self, request: token_service_pb2.GetCredentialRequest, context: Any

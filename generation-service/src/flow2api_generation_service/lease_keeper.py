@@ -12,7 +12,7 @@ from flow2api_common.errors import DependencyUnavailable, Flow2APIError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.draining import DrainingTasks
-from flow2api_generation_service.leasing import HeldLease, LeaseClient
+from flow2api_generation_service.leasing import HeldLease, LeaseClient, SeenBalance
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import MAX_PROXY_SWITCHES
 from flow2api_upstream.port import Account, FailureClass, UpstreamFailure
@@ -64,6 +64,10 @@ class HeldToken:
                     raise
                 async with self._refreshing:
                     await self._change_account(account, failure)
+
+    async def tell_credits(self, balance: SeenBalance) -> None:
+        """Tell the pool what the account had left after a call. Never fails."""
+        await self._leases.tell_credits(self.token_id, balance)
 
     async def _change_account(self, used: Account, failure: UpstreamFailure) -> None:
         """Take another credential for the one that was of no use; raises the failure where that cannot help."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,9 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from flow2api_common.errors import FailedPrecondition, Flow2APIError
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_common.logs import get_logger
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_upstream.port import Account
 from flow2api_upstream.port_to_tokens import account_of
+
+log = get_logger(__name__)
 
 NO_ELIGIBLE_TOKEN: Final = "NO_ELIGIBLE_TOKEN"  # noqa: S105 - a reason, no secret
 
@@ -40,6 +44,15 @@ class HeldLease:
     def with_account(self, account: Account, *, in_other_project: bool = False) -> HeldLease:
         """The same lease with a fresh credential; it stays in its project, where its media are, unless that is gone."""
         return replace(self, account=account if in_other_project else in_same_project(account, self.account))
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBalance:
+    """What an account had left after a call, and when that was asked and answered, by ``time.monotonic``."""
+
+    remaining_credits: int
+    asked_at: float
+    answered_at: float
 
 
 class LeaseClient:
@@ -109,6 +122,25 @@ class LeaseClient:
         request = token_service_pb2.AbandonLeaseRequest(request_id=request_id)
         with rpc_errors("token"):
             await self._stub.AbandonLease(request, timeout=_CALL_TIMEOUT.total_seconds())
+
+    async def report_credits(self, token_id: int, balance: SeenBalance) -> None:
+        """Tell what an account had left after a call. In any order; safe to repeat. Raises DependencyUnavailable."""
+        request = token_service_pb2.ReportCreditsRequest(
+            token_id=token_id,
+            remaining_credits=balance.remaining_credits,
+            age=_duration(timedelta(seconds=time.monotonic() - balance.answered_at)),
+            call_duration=_duration(timedelta(seconds=balance.answered_at - balance.asked_at)),
+        )
+        with rpc_errors("token"):
+            await self._stub.ReportCredits(request, timeout=_CALL_TIMEOUT.total_seconds())
+
+    async def tell_credits(self, token_id: int, balance: SeenBalance) -> None:
+        """`report_credits`, for those who have more important things to do: a pool that is away sees the balance at its
+        next look."""
+        try:
+            await self.report_credits(token_id, balance)
+        except Flow2APIError as error:
+            log.info("credits_not_reported", token_id=token_id, reason=error.reason)
 
     async def credential(
         self, token_id: int, rejected_version: int = 0, failed_proxy_id: int = 0, gone_project_id: str = ""

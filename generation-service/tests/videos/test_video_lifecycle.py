@@ -24,6 +24,7 @@ from flow2api_common.media_store import MediaStore
 from flow2api_proto.access.v1 import request_quota_pb2
 from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2, video_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
+from flow2api_sandbox.server import RunningSandbox
 from flow2api_testing.waiting import eventually
 
 
@@ -102,6 +103,17 @@ class TestCreate:
         with pytest.raises(Conflict) as caught, rpc_errors("generation"):
             await videos.create(request_id="r1", prompt="other waves")
         assert caught.value.reason == "IDEMPOTENCY_CONFLICT"
+
+    async def test_the_pool_is_told_what_the_account_has_left(
+        self, videos: Any, pool: Any, sandbox: RunningSandbox
+    ) -> None:
+        video = await videos.create()
+        await videos.until(video.video_id, "queued", "submitting", "in_progress", "storing", "completed")
+        (told,) = await eventually(lambda: list(pool.balances))
+        left = sandbox.world.settings.seed_credits - sandbox.world.ledger.charged["sandbox-st-1"]
+        assert (told.token_id, told.remaining_credits) == (1, left)
+        assert told.HasField("age")
+        assert told.HasField("call_duration")
 
     async def test_a_repeat_says_that_it_is_one(self, videos: Any) -> None:
         request = video_pb2.CreateVideoRequest(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -35,8 +36,13 @@ class SandboxProgram:
 
     def submissions(self) -> dict[str, int]:
         """How often each prompt was accepted, and charged."""
-        report = httpx.get(f"{self.urls['control_url']}/report", trust_env=False).raise_for_status().json()
-        return {prompt: counts["accepted"] for prompt, counts in report["submissions"].items()}
+        return {prompt: counts["accepted"] for prompt, counts in self.report()["submissions"].items()}
+
+    def report(self) -> dict[str, Any]:
+        """Everything that it has counted."""
+        answer = httpx.get(f"{self.urls['control_url']}/report", trust_env=False).raise_for_status()
+        report: dict[str, Any] = answer.json()
+        return report
 
 
 @contextmanager

@@ -301,6 +301,13 @@ class TestRelease:
         stats = (await index.read_live([1])).tokens[1].pending_stats
         assert (stats["uses"], stats["successes"], stats["images"], stats["credits"]) == ("1", "1", "2", "80")
 
+    async def test_a_balance_on_release_never_hides_a_lower_one_of_the_last_minute(self, index, entry, wish):
+        await index.put([entry(1)])
+        lease = taken(await index.acquire(wish()))
+        await index.report_credits(1, 60, age=timedelta(seconds=1), call_duration=timedelta(seconds=1))
+        await index.release(lease.lease, nonce="a", verdict=Verdict.OK, remaining_credits=80)
+        assert (await index.read_live([1])).tokens[1].pending_stats["credits"] == "60"
+
     async def test_late_outcome_counts_too(self, index, entry, wish):
         await index.put([entry(1)])
         lease = taken(await index.acquire(wish(duration=timedelta(milliseconds=1))))
@@ -386,3 +393,44 @@ class TestRedisTrouble:
 
         assert caught.value.retry_after is not None
         await client.aclose()
+
+
+class TestReportCredits:
+    """Told as (seconds since the call began, seconds since its answer came, balance)."""
+
+    @pytest.mark.parametrize(
+        ("told", "known"),
+        [
+            ([(9, 8, 80), (7, 6, 60)], 60),
+            ([(7, 6, 60), (9, 8, 80)], 60),
+            # The first was answered last: which of the two was charged first is not known.
+            ([(9, 5, 80), (8, 7, 60)], 60),
+            ([(8, 7, 60), (9, 5, 80)], 60),
+            # Credits were bought in between.
+            ([(9, 8, 60), (7, 6, 900)], 900),
+            ([(9, 5, 80), (8, 7, 60), (4, 3, 900)], 900),
+            ([(9, 8, 80), (9, 8, 80)], 80),
+        ],
+    )
+    async def test_reports_may_come_in_any_order(self, index, entry, told, known):
+        await index.put([entry(1, credits=100)])
+        for asked, answered, balance in told:
+            await index.report_credits(
+                1, balance, age=timedelta(seconds=answered), call_duration=timedelta(seconds=asked - answered)
+            )
+        assert (await index.read_live([1])).tokens[1].pending_stats["credits"] == str(known)
+
+    async def test_what_was_seen_upstream_since_wins(self, index, entry):
+        await index.put([entry(1, credits=500, revision=2)], credits_are_fresh=True)
+        await index.report_credits(1, 80, age=timedelta(seconds=5), call_duration=timedelta(seconds=1))
+        assert "credits" not in (await index.read_live([1])).tokens[1].pending_stats
+
+    async def test_decides_who_can_pay(self, index, entry, wish):
+        await index.put([entry(1, credits=100)])
+        await index.report_credits(1, 10, age=timedelta(0), call_duration=timedelta(0))
+        answer = await index.acquire(wish(Candidate(provider="flow", upstream_model="m", credits=20)))
+        assert not isinstance(answer, TakenLease)
+
+    async def test_a_token_that_is_gone_stays_gone(self, index, redis):
+        await index.report_credits(7, 10, age=timedelta(0), call_duration=timedelta(0))
+        assert not await redis.keys("*token:7*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from flow2api_generation_service.images.progress import PictureProgress
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.images.search import AccountSearch
 from flow2api_generation_service.lease_keeper import HeldToken, LeaseKeeper
+from flow2api_generation_service.leasing import SeenBalance
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import Picture
 from flow2api_generation_service.media.service import MediaService, Origin
@@ -59,7 +61,8 @@ class PictureJob:
     """One picture of a request, and how far it is.
 
     ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
-    ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``: that try may have been charged or not.
+    ``asked_at``: when, by ``time.monotonic``. ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``:
+    that try may have been charged or not.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class PictureJob:
         self.token_id: int | None = None
         self.option: ImageOption | None = None
         self.is_in_doubt = False
+        self.asked_at = 0.0
         self.tries = 0
 
 
@@ -198,7 +202,7 @@ class PictureMaker:
             seed=job.request.seed_of(job.index),
             references=references,
         )
-        job.is_asked = True
+        job.is_asked, job.asked_at = True, time.monotonic()
         job.progress.enter(image_pb2.IMAGE_STAGE_GENERATING)
         async with self._telling(job):
             return await token.authorized(lambda account: provider.generate_image(account, call))
@@ -206,7 +210,11 @@ class PictureMaker:
     async def _finish(self, job: PictureJob, token: HeldToken, option: ImageOption, result: ImageResult) -> MadePicture:
         """Enlarge, fetch and store what was made; from here on it is paid for."""
         provider = self._providers.get(option.provider)
-        token.outcome = success(remaining_credits=result.remaining_credits)
+        token.outcome = success()
+        if result.remaining_credits is not None:
+            # Not with the lease: what other calls on the account have left by then would be lost.
+            balance = SeenBalance(result.remaining_credits, job.asked_at, time.monotonic())
+            await token.tell_credits(balance)
         try:
             picture, warning = await self._final_picture(job, token, option, result)
         except UpstreamFailure as failure:

@@ -50,7 +50,7 @@ class HandIn:
                 if uploaded is None:
                     uploaded = [await provider.upload_image(account, picture) for picture in pictures]
                 call = replace(call_for(account), images=tuple(uploaded))
-                return await self._submissions.submit(ticket, provider, account, call)
+                balance = await self._submissions.submit(ticket, provider, account, call)
             except UpstreamFailure as failure:
                 failure.proxy_id = account.proxy_id
                 rule = retry_rule(failure)
@@ -76,6 +76,10 @@ class HandIn:
                     uploaded = None
                 else:
                     await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            else:
+                if balance is not None:
+                    await self._leases.tell_credits(account.token_id, balance)
+                return
 
     async def _other_credential(
         self,

@@ -10,6 +10,7 @@ back when it is certain that nothing was accepted, so that a crash after that co
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.leasing import SeenBalance
 from flow2api_generation_service.ledger.amounts import Cost
 from flow2api_generation_service.ledger.book import Placement
 from flow2api_generation_service.videos.changes import VideoChanges
@@ -76,18 +78,20 @@ class Submissions:
         self._clock = clock
         self._limit = limit
 
-    async def submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
-        """Set the mark, make the call and record its answer.
+    async def submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> SeenBalance | None:
+        """Set the mark, make the call and record its answer; gives what the account has left, if the upstream told it.
 
         Being cancelled does not break it off: it goes on to its end, which the call's own limit bounds. Raises
         AttemptLost before anything was asked, UpstreamFailure when the upstream refused or did not answer.
         """
-        await _to_its_end(self._mark_and_submit(ticket, provider, account, call))
+        return await _to_its_end(self._mark_and_submit(ticket, provider, account, call))
 
-    async def _mark_and_submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+    async def _mark_and_submit(
+        self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall
+    ) -> SeenBalance | None:
         await self._mark(ticket)
         try:
-            await self._submit(ticket, provider, account, call)
+            return await self._submit(ticket, provider, account, call)
         except UpstreamFailure as failure:
             if not failure.may_have_been_accepted:
                 await until_stored(lambda: self._unmark(ticket))
@@ -113,7 +117,10 @@ class Submissions:
                 charges = VideoCharges(session, clock=self._clock)
                 await charges.refused(ticket.video_id, ticket.stage, ticket.attempt_id)
 
-    async def _submit(self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall) -> None:
+    async def _submit(
+        self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall
+    ) -> SeenBalance | None:
+        asked_at = time.monotonic()
         try:
             async with asyncio.timeout(self._limit.total_seconds()):
                 submission = await provider.submit_video(account, call)
@@ -124,6 +131,7 @@ class Submissions:
                 may_have_been_accepted=True,
                 timed_out=True,
             ) from error
+        answered_at = time.monotonic()
         log.info(
             "video_submitted",
             video_id=ticket.video_id,
@@ -135,6 +143,9 @@ class Submissions:
         await until_stored(lambda: self._record(ticket, account.token_id, submission))
         self._outbox.wake()
         await self._changes.announce(ticket.video_id)
+        if submission.remaining_credits is None:
+            return None
+        return SeenBalance(submission.remaining_credits, asked_at, answered_at)
 
     async def _record(self, ticket: Ticket, token_id: int, submission: VideoSubmission) -> None:
         now = self._clock()

@@ -59,6 +59,7 @@ class PoolIndex:
         self._claim = PoolScript(redis, "claim")
         self._unclaim = PoolScript(redis, "unclaim")
         self._release = PoolScript(redis, "release")
+        self._report_credits = PoolScript(redis, "report_credits")
         self._give_back = PoolScript(redis, "give_back")
         self._abandon = PoolScript(redis, "abandon")
         self._sweep = PoolScript(redis, "sweep")
@@ -113,6 +114,17 @@ class PoolIndex:
             credits=-1 if remaining_credits is None else remaining_credits,
         )
         return Released(was_live=answer["was_live"], is_first=answer["first"], is_sick=answer["sick"])
+
+    async def report_credits(
+        self, token_id: int, remaining_credits: int, *, age: timedelta, call_duration: timedelta
+    ) -> None:
+        """Take in what an account had left after a call; one that is older than what is known changes nothing."""
+        await self._report_credits(
+            token=str(token_id),
+            credits=remaining_credits,
+            age_ms=milliseconds(age),
+            call_ms=milliseconds(call_duration),
+        )
 
     async def give_back(self, request: LeaseRequest) -> None:
         """Leave the queue, and end the lease that nobody got, unless a repeat of the call has it by now."""

@@ -54,6 +54,12 @@ class LeaseReleaser:
         """
         return await self._index.abandon(request_id)
 
+    async def report_credits(
+        self, token_id: int, remaining_credits: int, *, age: timedelta, call_duration: timedelta
+    ) -> None:
+        """Take in what an account had left after a call. Raises DependencyUnavailable."""
+        await self._index.report_credits(token_id, remaining_credits, age=age, call_duration=call_duration)
+
     async def _release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
         nonce = new_id()
         if report.proxy_id and report.outcome is Outcome.PROXY_FAILED:

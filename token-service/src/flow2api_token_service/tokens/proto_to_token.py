@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -25,12 +26,22 @@ MAX_LEASES_PER_CALL = 1000
 
 _SHORTEST_LEASE = timedelta(seconds=1)
 _LONGEST_LEASE = timedelta(hours=1)
+_LONGEST_AGE = timedelta(days=1)
 _MAX_SECRET_LENGTH = 32_768
 _MAX_TEXT_LENGTHS = {"remark": 2000, "project_id": 200, "project_name": 200}
 _KINDS = {number: kind for kind, number in KIND_TO_PROTO.items()}
 _STATES = {number: state for state, number in STATE_TO_PROTO.items()}
 _SECRET_FIELD = "secret"  # noqa: S105 - a field name
 _PROXY_FIELD = "proxy_url"
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsReport:
+    """What an account had left, how long ago it said so, and how long that call took."""
+
+    remaining_credits: int
+    age: timedelta
+    call_duration: timedelta
 
 
 def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
@@ -155,6 +166,17 @@ def lease_records(leases: Iterable[token_pb2.Lease]) -> list[LeaseRecord]:
     if len(records) > MAX_LEASES_PER_CALL:
         raise InvalidArgument.of("leases", f"At most {MAX_LEASES_PER_CALL} leases in one call.")
     return records
+
+
+def credits_report(message: token_service_pb2.ReportCreditsRequest) -> CreditsReport:
+    """What an account had left after a call. Raises InvalidArgument."""
+    report = CreditsReport(message.remaining_credits, message.age.ToTimedelta(), message.call_duration.ToTimedelta())
+    if report.remaining_credits < 0:
+        raise InvalidArgument.of("remaining_credits", "A balance is not negative.")
+    for field, duration in (("age", report.age), ("call_duration", report.call_duration)):
+        if not timedelta(0) <= duration <= _LONGEST_AGE:
+            raise InvalidArgument.of(field, "It must be between zero and a day.")
+    return report
 
 
 def outcome_report(message: token_pb2.LeaseOutcome) -> OutcomeReport:

@@ -211,6 +211,15 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         lease, report = read_proto.lease_record(request.lease), read_proto.outcome_report(request.outcome)
         return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report))
 
+    async def ReportCredits(self, request: pb.ReportCreditsRequest, context: Context) -> pb.ReportCreditsResponse:
+        """Take in what an account had left after a call."""
+        del context
+        report = read_proto.credits_report(request)
+        await self._releaser.report_credits(
+            request.token_id, report.remaining_credits, age=report.age, call_duration=report.call_duration
+        )
+        return pb.ReportCreditsResponse()
+
     async def AbandonLease(self, request: pb.AbandonLeaseRequest, context: Context) -> pb.AbandonLeaseResponse:
         """End the lease of a caller who went away before it had the answer."""
         del context

@@ -556,7 +556,7 @@ class LeaseOutcome(_message.Message):
     outcome: Global___Outcome.ValueType
     """How it ended. Required."""
     remaining_credits: _builtins.int
-    """Balance after the charge, if the upstream told it."""
+    """Balance after the charge, if the upstream told it within the last minute; else use ReportCredits, which says when."""
     upstream_reason: _builtins.str
     """The upstream's own word for the reason, e.g. `PUBLIC_ERROR_USER_REQUESTS_THROTTLED`; for people, never parsed."""
     output_count: _builtins.int

@@ -1135,6 +1135,61 @@ class ReleaseLeaseResponse(_message.Message):
 Global___ReleaseLeaseResponse: _TypeAlias = ReleaseLeaseResponse  # noqa: Y015
 
 @_typing.final
+class ReportCreditsRequest(_message.Message):
+    """Request of ReportCredits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    REMAINING_CREDITS_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    CALL_DURATION_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.int
+    """The token. Nothing happens when it is gone."""
+    remaining_credits: _builtins.int
+    """What the upstream said was left."""
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """How long ago its answer came."""
+
+    @_builtins.property
+    def call_duration(self) -> _duration_pb2.Duration:
+        """How long the call took."""
+
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.int = ...,
+        remaining_credits: _builtins.int = ...,
+        age: _duration_pb2.Duration | None = ...,
+        call_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "call_duration", b"call_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "call_duration", b"call_duration", "remaining_credits", b"remaining_credits", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCreditsRequest: _TypeAlias = ReportCreditsRequest  # noqa: Y015
+
+@_typing.final
+class ReportCreditsResponse(_message.Message):
+    """Response of ReportCredits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportCreditsResponse: _TypeAlias = ReportCreditsResponse  # noqa: Y015
+
+@_typing.final
 class AbandonLeaseRequest(_message.Message):
     """Request of AbandonLease."""
 

@@ -126,6 +126,11 @@ class TokenServiceStub:
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.SerializeToString,
                 response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.FromString,
                 _registered_method=True)
+        self.ReportCredits = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/ReportCredits',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsResponse.FromString,
+                _registered_method=True)
         self.GetCredential = channel.unary_unary(
                 '/flow2api.tokens.v1.TokenService/GetCredential',
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialRequest.SerializeToString,
@@ -278,6 +283,14 @@ class TokenServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportCredits(self, request, context):
+        """Tells what an account had left after a call. Reports may come late and in any order: one that is older than what is known
+        changes nothing, and of calls that overlapped the lowest balance counts. Safe to repeat. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCredential(self, request, context):
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
         refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
@@ -374,6 +387,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.AbandonLease,
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.FromString,
                     response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.SerializeToString,
+            ),
+            'ReportCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportCredits,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsResponse.SerializeToString,
             ),
             'GetCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCredential,
@@ -847,6 +865,33 @@ class TokenService:
             '/flow2api.tokens.v1.TokenService/AbandonLease',
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseRequest.SerializeToString,
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.AbandonLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/ReportCredits',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ReportCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -97,6 +97,10 @@ class TokenServiceStub:
     alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
     nobody repeats: a repeat of the AcquireLease would lose its lease.
     """
+    ReportCredits: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ReportCreditsRequest, _token_service_pb2.ReportCreditsResponse]
+    """Tells what an account had left after a call. Reports may come late and in any order: one that is older than what is known
+    changes nothing, and of calls that overlapped the lowest balance counts. Safe to repeat. INVALID_ARGUMENT.
+    """
     GetCredential: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
     refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
@@ -171,6 +175,10 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
     alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
     nobody repeats: a repeat of the AcquireLease would lose its lease.
+    """
+    ReportCredits: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ReportCreditsRequest, _token_service_pb2.ReportCreditsResponse]  # type: ignore[assignment]
+    """Tells what an account had left after a call. Reports may come late and in any order: one that is older than what is known
+    changes nothing, and of calls that overlapped the lowest balance counts. Safe to repeat. INVALID_ARGUMENT.
     """
     GetCredential: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetCredentialRequest, _token_service_pb2.GetCredentialResponse]  # type: ignore[assignment]
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
@@ -345,6 +353,16 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends the lease that an AcquireLease has taken, for a caller who went away before it had the answer; cancelling the call
         alone cannot do that once the answer is under way. Nothing happens when there is none. Only for a `request_id` that
         nobody repeats: a repeat of the AcquireLease would lose its lease.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportCredits(
+        self,
+        request: _token_service_pb2.ReportCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.ReportCreditsResponse, _abc.Awaitable[_token_service_pb2.ReportCreditsResponse]]:
+        """Tells what an account had left after a call. Reports may come late and in any order: one that is older than what is known
+        changes nothing, and of calls that overlapped the lowest balance counts. Safe to repeat. INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod

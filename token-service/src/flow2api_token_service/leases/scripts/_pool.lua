@@ -8,6 +8,7 @@
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
+--                            credits_sent, credits_received: when the call began and ended that told the credits
 --                            state: active | resting (until a time) | watched (until a look upstream) | off (until a person)
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
 --   P:able:<provider>:K:<tier>  set of the tokens that can be taken now or after waiting
@@ -208,4 +209,22 @@ end
 
 local function count_stat(token_id, field, amount)
   redis.call('HINCRBY', P .. ':stats:' .. token_id, field, amount)
+end
+
+-- What an account had left, told by a call that was sent and answered then. Reports come in any order: an older one changes
+-- nothing. Of calls that overlapped nobody knows which was charged first, but charges only lower a balance.
+local function see_credits(token_id, credits, sent, received)
+  local key = P .. ':token:' .. token_id
+  local known = redis.call('HMGET', key, 'credits', 'credits_sent', 'credits_received')
+  local known_sent, known_received = tonumber(known[2]), tonumber(known[3])
+  if known_sent and received <= known_sent then
+    return
+  end
+  if known_received and sent < known_received then
+    credits = math.min(credits, tonumber(known[1]) or credits)
+    sent, received = math.max(sent, known_sent), math.max(received, known_received)
+  end
+  redis.call('HSET', key, 'credits', credits, 'credits_sent', sent, 'credits_received', received)
+  redis.call('HSET', P .. ':stats:' .. token_id, 'credits', credits)
+  redis.call('SADD', P .. ':stats:dirty', token_id)
 end

@@ -40,6 +40,9 @@ local function put(new)
   if new.credits_are_fresh or not old then
     redis.call('HSET', P .. ':token:' .. new.id, 'credits', new.credits)
   end
+  if new.credits_are_fresh then
+    redis.call('HSET', P .. ':token:' .. new.id, 'credits_sent', now, 'credits_received', now)
+  end
   put_rests(new)
   local token = load_token(new.id)
   for _, kind in ipairs(KINDS) do

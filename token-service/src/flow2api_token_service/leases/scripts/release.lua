@@ -29,8 +29,8 @@ if first and token then
     count_stat(args.token, args.kind .. 's:' .. today, args.outputs)
   end
   if args.credits >= 0 then
-    redis.call('HSET', P .. ':token:' .. args.token, 'credits', args.credits)
-    redis.call('HSET', stats, 'credits', args.credits)
+    -- The lease may have been used for a while; which of its calls told it is not known.
+    see_credits(args.token, args.credits, now - 60000, now)
   end
   if args.verdict ~= 'neutral' or args.outputs > 0 or args.credits >= 0 then
     redis.call('SADD', P .. ':stats:dirty', args.token)

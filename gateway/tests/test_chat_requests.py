@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from flow2api_common.errors import InternalError, UpstreamRejected
 from flow2api_proto.generation.v1 import image_pb2
@@ -101,8 +103,11 @@ async def test_pictures_go_inline_while_they_are_small(
     assert world.generation.uploads == {}
 
 
-async def test_large_pictures_are_uploaded_first(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
-    large = make_picture() + b"\0" * (5 << 20)
+async def test_large_pictures_are_uploaded_first(client: httpx.AsyncClient, world: Any) -> None:
+    noise = io.BytesIO()
+    Image.effect_noise((2200, 2200), 200).save(noise, "PNG", compress_level=0)
+    large = noise.getvalue()
+    assert len(large) > 4 << 20
     await ask(client, body(with_picture(data_url(large))))
     request = world.generation.image_requests[0]
     assert request.input_images[0].media_id == "up0"
@@ -216,3 +221,27 @@ async def test_a_video_whose_watch_fails_is_not_bought_again(client: httpx.Async
     world.generation.watch_error = InternalError("a bug")
     response = await ask(client, body(model="veo-3.1-fast"))
     assert (response.status_code, response.headers["x-should-retry"]) == (500, "false")
+
+
+async def test_our_own_link_is_read_from_the_store(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
+    first = await ask(client, body("a cat"))
+    markdown = first.json()["choices"][0]["message"]["content"]
+    messages = [
+        {"role": "user", "content": "a cat"},
+        {"role": "assistant", "content": markdown},
+        {"role": "user", "content": "now at night"},
+    ]
+    response = await ask(client, {"model": "gemini-3.1-flash-image", "messages": messages})
+    assert response.status_code == 200
+    (image,) = world.generation.image_requests[1].input_images
+    assert image.media_id
+    assert image.media_id in markdown
+
+
+async def test_an_answered_picture_that_has_expired_is_left_out(client: httpx.AsyncClient, world: Any) -> None:
+    markdown = (await ask(client, body("a cat"))).json()["choices"][0]["message"]["content"]
+    world.generation.media.clear()
+    messages = [{"role": "assistant", "content": markdown}, {"role": "user", "content": "now at night"}]
+    response = await ask(client, {"model": "gemini-3.1-flash-image", "messages": messages})
+    assert response.status_code == 200
+    assert not world.generation.image_requests[1].input_images

@@ -7,15 +7,16 @@ import base64
 import binascii
 import io
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from flow2api_common.errors import InvalidArgument
+from flow2api_common.errors import FieldViolation, InvalidArgument, NotFound
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import image_mime_type
+from flow2api_gateway.generation.picture_metadata import DamagedPicture, without_metadata
 from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def _load(gateway: Gateway, source: PictureSource) -> PictureSource | None
     """The source with its bytes, or as a stored file; nothing for an implied one that cannot be had."""
     try:
         return await _resolved(gateway, source)
-    except InvalidArgument as error:
+    except (InvalidArgument, NotFound) as error:
         if not source.implied:
             raise
         log.info("implied_picture_left_out", reason=error.reason)
@@ -73,26 +74,41 @@ async def _load(gateway: Gateway, source: PictureSource) -> PictureSource | None
 
 async def _resolved(gateway: Gateway, source: PictureSource) -> PictureSource:
     if source.media_id:
-        return source
+        return await _stored(gateway, source)
     content = source.content
     if not content:
         if source.url.startswith("data:"):
             content = await decode_data_url(source.url, param=source.param)
         elif media_id := gateway.links.own_media_id(source.url):
-            return PictureSource(param=source.param, media_id=media_id, role=source.role)
+            return await _stored(gateway, replace(source, media_id=media_id))
         elif gateway.links.is_on_our_host(source.url):
             raise InvalidArgument.of(source.param, "The link is not valid.", reason="INVALID_IMAGE_URL")
         else:
             content = await gateway.fetcher.fetch(source.url, param=source.param)
     settings = gateway.settings
-    await asyncio.to_thread(
-        check_picture,
+    clean = await asyncio.to_thread(
+        clean_picture,
         content,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
         param=source.param,
     )
-    return PictureSource(param=source.param, content=content, role=source.role)
+    return PictureSource(param=source.param, content=clean, role=source.role)
+
+
+async def _stored(gateway: Gateway, source: PictureSource) -> PictureSource:
+    """A stored file, which is there and is a picture. Raises NotFound MEDIA_NOT_FOUND naming the param, and
+    InvalidArgument."""
+    request = generation_service_pb2.GetMediaRequest(media_id=source.media_id)
+    try:
+        with rpc_errors("generation"):
+            answer = await gateway.peers.generation.GetMedia(request)
+    except NotFound as error:
+        error.violations = (FieldViolation(source.param, error.message),)
+        raise
+    if not answer.media.content_type.startswith("image/"):
+        raise InvalidArgument.of(source.param, "The file is not a picture.", reason="INVALID_IMAGE")
+    return replace(source, url="")
 
 
 async def decode_data_url(url: str, *, param: str) -> bytes:
@@ -131,6 +147,15 @@ def check_picture(content: bytes, *, max_bytes: int, max_pixels: int, param: str
         raise InvalidArgument.of(param, "The picture cannot be read.", reason="INVALID_IMAGE") from exc
     if pixels > max_pixels:
         raise InvalidArgument.of(param, f"The picture has more than {max_pixels} pixels.", reason="IMAGE_TOO_LARGE")
+
+
+def clean_picture(content: bytes, *, max_bytes: int, max_pixels: int, param: str) -> bytes:
+    """The picture without what it tells about who took it and where. Raises what `check_picture` raises."""
+    check_picture(content, max_bytes=max_bytes, max_pixels=max_pixels, param=param)
+    try:
+        return without_metadata(content)
+    except DamagedPicture as exc:
+        raise InvalidArgument.of(param, "The picture is damaged or cut off.", reason="INVALID_IMAGE") from exc
 
 
 def _inline(picture: PictureSource) -> media_pb2.InputImage:

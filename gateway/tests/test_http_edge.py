@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -37,6 +38,8 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
         ("GET", "/v1/videos/video_1/events"),
         ("POST", "/v1/videos/video_1/cancel"),
         ("POST", "/v1/videos/video_1/remix"),
+        ("POST", "/v1/videos/edits"),
+        ("POST", "/v1/videos/extensions"),
     ],
 )
 @pytest.mark.parametrize(
@@ -172,6 +175,25 @@ async def test_every_answer_has_its_headers(client: httpx.AsyncClient) -> None:
     for response in (await client.get("/v1/models"), await client.get("/nothing"), await client.get("/healthz")):
         assert response.headers["x-request-id"].startswith("req")
         assert response.headers["openai-processing-ms"].isdigit()
+
+
+async def test_every_answer_guards_its_reader(open_client: Any) -> None:
+    async with open_client() as client:
+        answers = [await client.get(path) for path in ("/v1/models", "/nothing", "/healthz")]
+        plain = await client.get("/v1/models")
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "server" not in answer.headers
+    assert plain.headers["cache-control"] == "no-store"
+    assert "strict-transport-security" not in plain.headers
+
+
+async def test_a_packed_body_is_not_unpacked(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = await client.post("/v1/chat/completions", content=gzip.compress(b"{}"), headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
 
 
 async def test_a_sane_request_id_of_the_client_is_kept(client: httpx.AsyncClient) -> None:

@@ -33,6 +33,8 @@ async def ask(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
         ({"output_compression": 101}, "output_compression", "invalid_value"),
         ({"response_format": "xml"}, "response_format", "invalid_value"),
         ({"n": "2"}, "n", "invalid_type"),
+        ({"partial_images": 4}, "partial_images", "invalid_value"),
+        ({"svg": {"width": 10}}, "svg", "unsupported_parameter"),
     ],
 )
 async def test_wrong_values_name_their_param(
@@ -90,6 +92,7 @@ async def test_an_error_in_a_stream_is_an_error_event(client: httpx.AsyncClient,
 
 async def test_edits_as_json_with_urls_and_ids(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
     url = f"data:image/png;base64,{base64.b64encode(make_picture()).decode()}"
+    await world.generation.add_media("pic7", make_picture(), "image/png")
     response = await client.post("/v1/images/edits", json=GOOD | {"images": [{"image_url": url}, {"file_id": "pic7"}]})
     assert response.status_code == 200
     first, second = world.generation.image_requests[0].input_images

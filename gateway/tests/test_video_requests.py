@@ -59,12 +59,17 @@ async def test_every_form_of_a_first_frame(
         "text": url,
         "id": {"file_id": "pic7"},
     }
+    await world.generation.add_media("pic7", make_picture(), "image/png")
     assert (await create(client, input_reference=forms[reference])).status_code == 200
     image = world.generation.video_requests[0].input_images[0]
     assert image.media_id == "pic7" if reference == "id" else image.data == make_picture()
 
 
-async def test_references_and_a_last_frame_have_their_roles(client: httpx.AsyncClient, world: Any) -> None:
+async def test_references_and_a_last_frame_have_their_roles(
+    client: httpx.AsyncClient, world: Any, make_picture: Any
+) -> None:
+    for name in ("a", "b"):
+        await world.generation.add_media(name, make_picture(), "image/png")
     await create(client, reference_images=[{"file_id": "a"}], last_frame={"file_id": "b"})
     roles = [(image.media_id, image.role) for image in world.generation.video_requests[0].input_images]
     assert roles == [("a", media_pb2.INPUT_IMAGE_ROLE_REFERENCE), ("b", media_pb2.INPUT_IMAGE_ROLE_LAST_FRAME)]
@@ -229,3 +234,81 @@ async def test_a_file_that_is_gone_is_404(client: httpx.AsyncClient, world: Any)
     gone_from_index = await client.get(url)
     assert (gone_from_store.status_code, gone_from_index.status_code) == (404, 404)
     assert gone_from_index.json()["error"]["code"] == "media_not_found"
+
+
+async def completed_video(client: httpx.AsyncClient, world: Any) -> str:
+    video_id = (await client.post("/v1/videos", json={"model": "veo-3.1-fast", "prompt": "a pier"})).json()["id"]
+    await world.generation.complete_video(video_id)
+    return str(video_id)
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/edits", "/v1/videos/extensions"])
+async def test_a_video_from_a_video_in_every_form(client: httpx.AsyncClient, world: Any, path: str) -> None:
+    source = await completed_video(client, world)
+    bodies: list[dict[str, Any]] = [
+        {"json": {"prompt": "at night", "video": {"id": source}, "seconds": 4}},
+        {"json": {"prompt": "at night", "video": source, "seconds": "4", "model": "veo-3.1-fast"}},
+        {"files": {"prompt": (None, "at night"), "video[id]": (None, source), "seconds": (None, "4")}},
+    ]
+    for body in bodies:
+        response = await client.post(path, **body)
+        assert (response.status_code, response.json()["status"]) == (200, "queued"), response.text
+        assert response.json()["remixed_from_video_id"] == source
+    requests = world.generation.video_requests[1:]
+    assert {request.source_video_id for request in requests} == {source}
+    assert {request.duration_seconds for request in requests} == {4 if path.endswith("extensions") else 0}
+
+
+@pytest.mark.parametrize(
+    ("video", "status", "code"),
+    [
+        (None, 400, "missing_required_parameter"),
+        ("video_9", 404, "video_not_found"),
+        ({"url": "https://a.example"}, 400, "invalid_value"),
+        ([], 400, "invalid_value"),
+    ],
+)
+async def test_a_source_that_cannot_be_gone_on_from(
+    client: httpx.AsyncClient, video: Any, status: int, code: str
+) -> None:
+    response = await client.post("/v1/videos/edits", json={"prompt": "at night", "video": video})
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+async def test_an_uploaded_video_is_refused_by_name(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/videos/edits", data={"prompt": "at night"}, files={"video": b"ftyp"})
+    assert response.status_code == 400
+    assert (response.json()["error"]["param"], response.json()["error"]["code"]) == ("video", "unsupported_parameter")
+
+
+async def test_an_earlier_video_as_the_reference_is_gone_on_from(client: httpx.AsyncClient, world: Any) -> None:
+    source = await completed_video(client, world)
+    for reference in (source, {"file_id": source}):
+        body = {"model": "veo-3.1-fast", "prompt": "and then", "input_reference": reference}
+        assert (await client.post("/v1/videos", json=body)).status_code == 200
+        assert world.generation.video_requests[-1].source_video_id == source
+
+
+async def test_characters_are_not_there(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/videos/characters/x")
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "abc", "8.5", 1e9])
+async def test_wrong_seconds_tell_what_the_model_has(client: httpx.AsyncClient, seconds: object) -> None:
+    response = await client.post("/v1/videos", json={"model": "veo-3.1-fast", "prompt": "x", "seconds": seconds})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "seconds")
+    assert "8, 4" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status", "code"), [("", 404, "media_not_found"), ("video/mp4", 400, "invalid_image")]
+)
+async def test_a_stored_file_that_does_not_do_is_named(
+    client: httpx.AsyncClient, world: Any, content_type: str, status: int, code: str
+) -> None:
+    if content_type:
+        await world.generation.add_media("thing", b"x", content_type)
+    response = await create(client, input_reference={"file_id": "thing"})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (status, code, "input_reference.file_id")

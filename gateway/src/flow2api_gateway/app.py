@@ -38,7 +38,7 @@ from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
 from flow2api_gateway.openai.chat import endpoints as chat_endpoints
 from flow2api_gateway.openai.images import endpoints as image_endpoints
-from flow2api_gateway.openai.videos import content_endpoint, events_endpoint
+from flow2api_gateway.openai.videos import content_endpoint, events_endpoint, from_video_endpoints
 from flow2api_gateway.openai.videos import endpoints as video_endpoints
 from flow2api_gateway.openai.webhooks import endpoints as receiver_endpoints
 from flow2api_gateway.operations import endpoints as operation_endpoints
@@ -50,6 +50,7 @@ _ROUTERS: Final = (
     models_endpoints.router,
     chat_endpoints.router,
     image_endpoints.router,
+    from_video_endpoints.router,
     video_endpoints.router,
     content_endpoint.router,
     events_endpoint.router,
@@ -103,7 +104,9 @@ def build_app(gateway: Gateway) -> FastAPI:
             allow_headers=["*"],
             expose_headers=_EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestScope)
+    app.add_middleware(
+        RequestScope, patience=gateway.settings.patience, is_https=gateway.links.base_url.startswith("https://")
+    )
     app.add_middleware(GoogleDialect)
     return app
 

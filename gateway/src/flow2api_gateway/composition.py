@@ -51,7 +51,7 @@ async def running_gateway(settings: GatewaySettings) -> AsyncIterator[RunningSer
         stack.callback(listener.close)
         address = _address(settings.host, listener.getsockname()[1])
         gateway = await build_gateway(stack, settings, base_url=settings.public_url or address)
-        server = HttpServer(build_app(gateway), listener, gateway.drain)
+        server = HttpServer(build_app(gateway), listener, gateway.drain, settings.patience)
         await server.start()
         stack.push_async_callback(server.stop, settings.drain_timeout.total_seconds())
         log.info("gateway_listening", address=address)

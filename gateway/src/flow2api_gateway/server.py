@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from flow2api_gateway.edge.draining import Drain
+from flow2api_gateway.edge.patience import Patience, timed_protocol
 
 _BACKLOG = 2048
 # After the drain has ended every long answer, this is for the rest: closing, idle connections.
@@ -20,13 +21,14 @@ _LAST_SECONDS = 2
 class HttpServer:
     """Serves an application on a bound socket. `stop` drains: running answers get a bounded time."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, drain: Drain, patience: Patience) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
+            http=timed_protocol(patience),
             # X-Forwarded-For is written by whoever sends it; limits per address need the real one.
             proxy_headers=False,
             server_header=False,

@@ -19,6 +19,7 @@ from flow2api_common.settings import (
     ServiceAuthSettings,
     TokenClientSettings,
 )
+from flow2api_gateway.edge.patience import Patience
 
 
 def _check_base_url(url: str) -> str:
@@ -63,8 +64,26 @@ class GatewaySettings(
     """Quiet time in a stream after which a comment is sent."""
     drain_timeout: Duration = timedelta(seconds=5)
     """How long answers that are under way may go on when the gateway ends."""
+    request_head_timeout: Duration = timedelta(seconds=20)
+    """How long a connection may take to send the head of a request; then it is cut."""
+    request_body_pause: Duration = timedelta(seconds=30)
+    """Longest silence within a request body; then the answer is 408."""
+    request_body_timeout: Duration = timedelta(minutes=10)
+    """Longest time for a whole request body; then the answer is 408."""
+    answer_unread_timeout: Duration = timedelta(minutes=2)
+    """How long a client may leave an answer unread before its connection is cut."""
     image_answer_timeout: Duration = timedelta(minutes=10)
     """Longest image generation; the SDKs wait as long."""
     video_answer_timeout: Duration = timedelta(hours=1)
     """Longest wait for a video in one answer; the job itself goes on."""
     media_link_lifetime: Duration = timedelta(days=7)
+
+    @property
+    def patience(self) -> Patience:
+        """How long clients may keep us waiting."""
+        return Patience(
+            head=self.request_head_timeout,
+            body_pause=self.request_body_pause,
+            body=self.request_body_timeout,
+            reading=self.answer_unread_timeout,
+        )

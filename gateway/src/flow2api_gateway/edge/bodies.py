@@ -29,7 +29,14 @@ def content_type_of(request: Request) -> str:
 
 
 async def limited_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body in pieces. Raises RequestError REQUEST_TOO_LARGE by the declared length, or when more comes."""
+    """The body in pieces.
+
+    Raises RequestError REQUEST_TOO_LARGE by the declared length or when more comes, UNSUPPORTED_MEDIA_TYPE for a
+    compressed one.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        # What is unpacked could be of any size.
+        raise RequestError("Compressed request bodies are not taken.", reason="UNSUPPORTED_MEDIA_TYPE")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
         raise too_large(max_bytes)

@@ -16,7 +16,14 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import Request
 
 from flow2api_common.errors import InvalidArgument
-from flow2api_gateway.edge.bodies import content_type_of, limited_stream, nul_character
+from flow2api_gateway.edge.bodies import (
+    ModelT,
+    content_type_of,
+    limited_stream,
+    nul_character,
+    read_json_object,
+    validated,
+)
 
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
@@ -59,6 +66,14 @@ async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
         return await _nested(form)
     finally:
         await form.close()
+
+
+async def read_json_or_form(request: Request, model: type[ModelT], max_bytes: int) -> ModelT:
+    """The typed request of a body in either form; the errors are those of `read_form`, `read_json_object` and
+    `validated`."""
+    if is_form(request):
+        return validated(model, await read_form(request, max_bytes), strict=False)
+    return validated(model, await read_json_object(request, max_bytes), strict=True)
 
 
 async def _nested(form: FormData) -> dict[str, Any]:

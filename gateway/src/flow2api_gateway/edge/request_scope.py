@@ -16,12 +16,24 @@ from flow2api_common.logs import get_logger
 from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
 from flow2api_gateway.edge.answer_headers import noting_headers
 from flow2api_gateway.edge.bodies import nul_character
+from flow2api_gateway.edge.patience import Patience, timed_receive
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.rendering import render_error
 from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
 
 _CONTEXT_HEADERS: Final = frozenset({REQUEST_ID_HEADER, "traceparent", "tracestate"})
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+# What an answer under these says is for the holder of a key alone.
+_PRIVATE_PATHS: Final = ("/v1", "/admin")
+# Nothing of ours is to be shown inside another page, and links carry their permission in themselves: they are not told
+# on as a referrer.
+_SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "openai-version": "2020-10-01",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+_HTTPS_HEADERS: Final[Mapping[str, str]] = {"strict-transport-security": "max-age=31536000"}
 # nginx's word for "the client has gone"; nobody receives it.
 _CLIENT_GONE: Final = 499
 log = get_logger(__name__)
@@ -30,8 +42,10 @@ log = get_logger(__name__)
 class RequestScope:
     """Pure ASGI: wraps ``send`` and nothing else, so that streams pass through untouched."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, patience: Patience, is_https: bool) -> None:
         self._app = app
+        self._patience = patience
+        self._default_headers = {**_SECURITY_HEADERS, **(_HTTPS_HEADERS if is_https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -39,15 +53,24 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         with incoming_request(_context_headers(scope)) as request_id, noting_headers() as noted_headers:
-            await _Answer(scope, send, request_id, noted_headers).run(self._app, receive)
+            answer = _Answer(scope, send, request_id, noted_headers, self._default_headers)
+            await answer.run(self._app, timed_receive(receive, self._patience))
 
 
 class _Answer:
-    def __init__(self, scope: Scope, send: Send, request_id: str, noted_headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        request_id: str,
+        noted_headers: Mapping[str, str],
+        default_headers: Mapping[str, str],
+    ) -> None:
         self._scope = scope
         self._send = send
         self._request_id = request_id
         self._noted_headers = noted_headers
+        self._default_headers = default_headers
         self._begin = time.perf_counter()
         self._status = 0
 
@@ -75,8 +98,10 @@ class _Answer:
             headers[REQUEST_ID_HEADER] = self._request_id
             headers["openai-processing-ms"] = str(int((time.perf_counter() - self._begin) * 1000))
             headers.update(self._noted_headers)
-            headers.setdefault("openai-version", "2020-10-01")
-            headers.setdefault("x-content-type-options", "nosniff")
+            for name, value in self._default_headers.items():
+                headers.setdefault(name, value)
+            if self._scope["path"].startswith(_PRIVATE_PATHS):
+                headers.setdefault("cache-control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)
 

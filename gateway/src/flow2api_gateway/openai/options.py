@@ -85,16 +85,16 @@ def parse_aspect_ratio(text: str | None) -> str:
     return ratio
 
 
-def parse_seconds(value: str | float | None) -> int:
-    """A clip length in whole seconds; 0 for nothing. Raises InvalidArgument on ``seconds``."""
+def parse_seconds(value: str | float | None, offered: Sequence[int] = ()) -> int:
+    """A clip length in whole seconds; 0 for nothing. Raises InvalidArgument on ``seconds``, telling what is offered."""
     if value is None or value == "":
         return 0
     try:
         seconds = float(value)
     except ValueError as exc:
-        raise _bad_seconds(value) from exc
+        raise _bad_seconds(value, offered) from exc
     if not 1 <= seconds <= _MAX_SECONDS or seconds != int(seconds):
-        raise _bad_seconds(value)
+        raise _bad_seconds(value, offered)
     return int(seconds)
 
 
@@ -103,7 +103,8 @@ def parse_count(count: int | None, *, most: int = 10) -> int:
     if count is None:
         return 1
     if not 1 <= count <= most:
-        raise InvalidArgument.of("n", f"Invalid value {count}: 'n' must be between 1 and {most}.")
+        allowed = f"between 1 and {most}" if most > 1 else "1 for this model"
+        raise InvalidArgument.of("n", f"Invalid value {count}: 'n' must be {allowed}.")
     return count
 
 
@@ -182,8 +183,9 @@ def _bad_size(text: str) -> InvalidArgument:
     return InvalidArgument.of("size", f"Invalid size '{_short(text)}'. Use 'auto' or a size such as '1024x1024'.")
 
 
-def _bad_seconds(value: object) -> InvalidArgument:
-    return InvalidArgument.of("seconds", f"Invalid value '{_short(str(value))}'. Use a whole number of seconds.")
+def _bad_seconds(value: object, offered: Sequence[int]) -> InvalidArgument:
+    wanted = f"The model has: {', '.join(map(str, offered))}." if offered else "Use a whole number of seconds."
+    return InvalidArgument.of("seconds", f"Invalid value '{_short(str(value))}'. {wanted}")
 
 
 def _short(text: str | None) -> str:

@@ -53,7 +53,7 @@ class MediaOptions:
     negative_prompt: str
 
 
-def read_options(request: ChatCompletionRequest) -> MediaOptions:
+def read_options(request: ChatCompletionRequest, model: model_pb2.Model) -> MediaOptions:
     """Read the extensions; the top level wins over ``extra_body``, both over Gemini's form. Raises InvalidArgument."""
     layers = [request, *([request.extra_body] if request.extra_body else [])]
     gemini = [_image_config(layer) for layer in layers]
@@ -65,7 +65,7 @@ def read_options(request: ChatCompletionRequest) -> MediaOptions:
         aspect_ratio=parse_aspect_ratio(
             _first(layers, "aspect_ratio") or _first_of(gemini, "aspectRatio", "aspect_ratio")
         ),
-        seconds=parse_seconds(_first(layers, "seconds")),
+        seconds=parse_seconds(_first(layers, "seconds"), model.durations_seconds),
         quality_step=parse_quality(_first(layers, "quality")),
         resolution=parse_resolution(image_size if image_size is not None else named, param=resolution_param),
         resolution_param=resolution_param,
@@ -83,7 +83,7 @@ def image_request(
     request_id: str,
 ) -> image_pb2.GenerateImageRequest:
     """The request for pictures. Raises InvalidArgument naming the client's field."""
-    options = read_options(request)
+    options = read_options(request, model)
     if options.resolution:
         resolution = exact_resolution(options.resolution, model.resolutions, param=options.resolution_param)
     else:
@@ -113,7 +113,7 @@ def video_request(
     request_id: str,
 ) -> video_pb2.CreateVideoRequest:
     """The request for a clip. Raises InvalidArgument naming the client's field."""
-    options = read_options(request)
+    options = read_options(request, model)
     if options.resolution:
         resolution = exact_resolution(options.resolution, model.resolutions, param=options.resolution_param)
     else:
@@ -136,7 +136,7 @@ def video_request(
 
 def check_values(request: ChatCompletionRequest, conversation: Conversation, model: model_pb2.Model) -> None:
     """Everything about the values that needs no picture to be fetched. Raises InvalidArgument."""
-    read_options(request)
+    read_options(request, model)
     is_video = model.modality == model_pb2.MODALITY_VIDEO
     parse_count(request.n, most=1 if is_video else 10)
     check_seed(request.seed)

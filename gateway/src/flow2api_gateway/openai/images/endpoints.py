@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.auth.models import usable_model
-from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
+from flow2api_gateway.edge.bodies import read_json
 from flow2api_gateway.edge.event_stream import EventStream
-from flow2api_gateway.edge.forms import is_form, read_form
+from flow2api_gateway.edge.forms import read_json_or_form
 from flow2api_gateway.edge.presence import while_present
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
@@ -56,13 +56,7 @@ async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep
 )
 async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Like generations, from one to sixteen pictures."""
-    limit = gateway.settings.max_body_bytes
-    fields: dict[str, Any]
-    if is_form(request):
-        fields, strict = await read_form(request, limit), False
-    else:
-        fields, strict = await read_json_object(request, limit), True
-    body = validated(ImageEditRequest, fields, strict=strict)
+    body = await read_json_or_form(request, ImageEditRequest, gateway.settings.max_body_bytes)
     model = await usable_model(gateway.catalog, api_key, body.model)
     sources = edit_sources(body)
     return await _answer(request, gateway, body, model, sources, api_key.api_key_id, kind="image_edit")

@@ -35,6 +35,7 @@ IMAGE_FIELDS: Final[Mapping[str, str]] = {
 """Fields of our gRPC requests by the names that clients of the Images API know."""
 
 _MAX_PROMPT: Final = 32_000
+_MOST_PARTIAL_IMAGES: Final = 3
 _OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
 _RESPONSE_FORMATS: Final = ("b64_json", "url")
 
@@ -59,6 +60,10 @@ def answer_form(request: ImageGenerationRequest) -> ImageAnswerForm:
     compression = 100 if request.output_compression is None else request.output_compression
     if not 0 <= compression <= 100:
         raise InvalidArgument.of("output_compression", "'output_compression' must be between 0 and 100.")
+    if request.partial_images is not None and not 0 <= request.partial_images <= _MOST_PARTIAL_IMAGES:
+        raise InvalidArgument.of("partial_images", f"'partial_images' must be between 0 and {_MOST_PARTIAL_IMAGES}.")
+    if request.svg:
+        raise InvalidArgument.of("svg", "Vector graphics are not made.", reason="UNSUPPORTED_PARAMETER")
     convert_to = None
     if request.output_format is not None:
         name = {"jpg": "jpeg"}.get(request.output_format, request.output_format)

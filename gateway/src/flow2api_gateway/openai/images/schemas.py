@@ -26,6 +26,8 @@ class ImageGenerationRequest(BaseModel):
     output_compression: int | None = None
     response_format: str | None = None
     stream: bool | None = None
+    partial_images: int | None = None
+    svg: Any = None
     seed: int | None = None
 
 

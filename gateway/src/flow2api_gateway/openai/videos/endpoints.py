@@ -1,4 +1,4 @@
-"""``/v1/videos``: create, read, list, delete, cancel, remix."""
+"""``/v1/videos``: create, read, list, delete, cancel."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flow2api_common.errors import FailedPrecondition, InvalidArgument
+from flow2api_common.errors import InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.auth.models import usable_model
-from flow2api_gateway.edge.bodies import read_json, read_json_object, validated
-from flow2api_gateway.edge.forms import is_form, read_form
+from flow2api_gateway.edge.forms import read_json_or_form
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import accept_video, get_video
-from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
+from flow2api_gateway.openai.documents import ERRORS, takes_json_or_form
 from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope, link_to
-from flow2api_gateway.openai.videos.deadlines import deadline_of
-from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object, video_status
+from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object
 from flow2api_gateway.openai.videos.list_filters import states_of, time_of, words_of
-from flow2api_gateway.openai.videos.schemas import VideoCreateRequest, VideoRemixRequest
+from flow2api_gateway.openai.videos.schemas import VideoCreateRequest
 from flow2api_gateway.openai.videos.videos_to_grpc import (
-    VIDEO_FIELDS,
-    check_prompt,
+    CREATE_FIELDS,
     check_video_values,
     reference_sources,
+    referred_video,
     video_request,
 )
 from flow2api_proto.generation.v1 import video_pb2
@@ -53,23 +51,19 @@ _ORDERS: Final = {"desc": video_pb2.VIDEO_ORDER_UNSPECIFIED, "asc": video_pb2.VI
 )
 async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Accepts a job and answers it as ``queued``; it is durable then."""
-    limit = gateway.settings.max_body_bytes
-    fields: dict[str, Any]
-    if is_form(request):
-        fields, strict = await read_form(request, limit), False
-    else:
-        fields, strict = await read_json_object(request, limit), True
-    body = validated(VideoCreateRequest, fields, strict=strict)
+    body = await read_json_or_form(request, VideoCreateRequest, gateway.settings.max_body_bytes)
     model = await usable_model(gateway.catalog, api_key, body.model)
-    sources = reference_sources(body)
+    source_video_id = referred_video(body)
+    sources = [] if source_video_id else reference_sources(body)
     check_video_values(body, model, picture_count=len(sources))
     request_id = idempotency_key(request)
-    with client_fields(VIDEO_FIELDS):
+    with client_fields(CREATE_FIELDS):
         pictures = await input_images(gateway, sources, api_key_id=api_key.api_key_id)
         job = video_request(body, model, pictures, api_key_id=api_key.api_key_id, request_id=request_id)
+        job.source_video_id = source_video_id
         job.request_scope = idempotency_scope(request)
         accepted = await accept_video(gateway.peers.generation, job)
-    return _answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
+    return video_answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
 
 
 @router.get("/v1/videos", summary="List videos", responses=ERRORS)
@@ -111,7 +105,7 @@ async def list_all(
 @router.get("/v1/videos/{video_id}", summary="Read a video", responses=ERRORS)
 async def read(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Where it stands."""
-    return _answer(gateway, await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id))
+    return video_answer(gateway, await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id))
 
 
 @router.delete("/v1/videos/{video_id}", summary="Delete a video", responses=ERRORS)
@@ -132,41 +126,10 @@ async def cancel(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Resp
             video_pb2.CancelVideoRequest(video_id=video_id, api_key_id=api_key.api_key_id)
         )
     charged = answer.charged_credits if answer.HasField("charged_credits") else None
-    return _answer(gateway, answer.video, charge=_CHARGES.get(answer.charge), charged_credits=charged)
+    return video_answer(gateway, answer.video, charge=_CHARGES.get(answer.charge), charged_credits=charged)
 
 
-@router.post(
-    "/v1/videos/{video_id}/remix",
-    summary="Remix a video",
-    openapi_extra=takes_json(VideoRemixRequest),
-    responses=ERRORS,
-)
-async def remix(request: Request, video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """A new video from a completed one with another prompt."""
-    body = await read_json(request, VideoRemixRequest, gateway.settings.max_body_bytes)
-    source = await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id)
-    if video_status(source) != "completed":
-        raise FailedPrecondition("Only a completed video can be remixed.", reason="VIDEO_NOT_READY")
-    check_prompt(body.prompt)
-    job = video_pb2.CreateVideoRequest(
-        model_id=source.model_id,
-        prompt=body.prompt,
-        size=source.size,
-        duration_seconds=source.duration_seconds,
-        source_video_id=video_id,
-        api_key_id=api_key.api_key_id,
-        request_id=idempotency_key(request),
-        webhook_url=body.webhook_url or "",
-        webhook_secret=body.webhook_secret.get_secret_value() if body.webhook_secret else "",
-        deadline_time=deadline_of(body.deadline, body.expires_after),
-        request_scope=idempotency_scope(request),
-    )
-    with client_fields(VIDEO_FIELDS):
-        accepted = await accept_video(gateway.peers.generation, job)
-    return _answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
-
-
-def _answer(gateway: Gateway, video: video_pb2.Video, **extra: Any) -> Response:
+def video_answer(gateway: Gateway, video: video_pb2.Video, **extra: Any) -> Response:
     """The Video object, with what ``extra`` has to add."""
     document = video_object(video, partial(link_to, gateway)) | {
         name: value for name, value in extra.items() if value not in (None, "")

@@ -31,12 +31,26 @@ class VideoCreateRequest(BaseModel):
 
 
 class VideoRemixRequest(BaseModel):
-    """Body of ``POST /v1/videos/{id}/remix``; all but the prompt are ours."""
+    """Body of ``POST /v1/videos/{id}/remix``; all but the prompt are ours. ``model`` is for where that of the source
+    cannot go on from it."""
 
     model_config = ConfigDict(extra="ignore")
 
     prompt: str
+    model: str | None = None
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
     deadline: str | int | float | None = None
     expires_after: dict[str, Any] | str | int | float | None = None
+
+
+class VideoEditRequest(VideoRemixRequest):
+    """Fields of ``POST /v1/videos/edits``; the video is read by hand, because it has many forms."""
+
+    video: Any = None
+
+
+class VideoExtendRequest(VideoEditRequest):
+    """Fields of ``POST /v1/videos/extensions``. ``seconds`` is the length of what is added."""
+
+    seconds: str | int | float | None = None

@@ -5,10 +5,12 @@ Source: docs/upstream/openai.md, section 8.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.edge.forms import UploadedFile
 from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_gateway.openai.options import (
     check_seed,
@@ -35,8 +37,38 @@ VIDEO_FIELDS: Final[Mapping[str, str]] = {
 }
 """Fields of our gRPC requests by the names that clients of the Videos API know."""
 
+CREATE_FIELDS: Final[Mapping[str, str]] = {**VIDEO_FIELDS, "source_video_id": "input_reference"}
+"""The same where a video comes as the reference."""
+
+_VIDEO_ID = re.compile(r"video_[A-Za-z0-9_-]{1,100}")
 _MAX_PROMPT: Final = 32_000
 _MAX_METADATA: Final = 16
+
+
+def referred_video(request: VideoCreateRequest) -> str:
+    """The id of an earlier video that ``input_reference`` names, to go on from; empty when it is a picture or none."""
+    return _named_id(request.input_reference) if _VIDEO_ID.fullmatch(_named_id(request.input_reference)) else ""
+
+
+def source_video(value: Any) -> str:
+    """The id of the video to change, which clients name as text or as an object. Raises InvalidArgument on
+    ``video``."""
+    if value in (None, "", {}):
+        raise InvalidArgument.of("video", "Missing required parameter: 'video'.", reason="MISSING_PARAMETER")
+    if isinstance(value, UploadedFile):
+        raise InvalidArgument.of(
+            "video", "Uploaded videos are not taken: give the id of an earlier one.", reason="UNSUPPORTED_PARAMETER"
+        )
+    video_id = _named_id(value)
+    if not video_id:
+        raise InvalidArgument.of("video", "'video' must be the id of an earlier video.")
+    return video_id
+
+
+def _named_id(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("id", value.get("file_id"))
+    return value if isinstance(value, str) else ""
 
 
 def reference_sources(request: VideoCreateRequest) -> list[PictureSource]:
@@ -103,7 +135,7 @@ def video_request(
         aspect_ratio=parse_aspect_ratio(request.aspect_ratio),
         size=size.to_proto() if size else None,
         resolution=resolution,
-        duration_seconds=parse_seconds(request.seconds),
+        duration_seconds=parse_seconds(request.seconds, model.durations_seconds),
         seed=request.seed,
         negative_prompt=request.negative_prompt or "",
         metadata=request.metadata or {},

@@ -152,7 +152,8 @@ async def test_both_alphabets_and_both_spellings_are_read(
         assert world.generation.image_requests[-1].input_images[0].data == content
 
 
-async def test_a_file_is_named_by_its_uri(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_file_is_named_by_its_uri(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
+    await world.generation.add_media("up1", make_picture(), "image/png")
     for uri in ("files/up1", "http://gw.example/v1beta/files/up1", "https://x.example/v1/files/up1:download?alt=media"):
         parts = [{"text": "blue"}, {"fileData": {"fileUri": uri, "mimeType": "image/png"}}]
         assert (await client.post(GENERATE, json={"contents": [{"parts": parts}]})).status_code == 200

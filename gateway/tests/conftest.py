@@ -615,18 +615,31 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         return video_pb2.DeleteVideoResponse()
 
     async def UploadMedia(self, request_iterator: Any, context: Any) -> Any:
-        content = b""
+        content, file_name = b"", ""
         async for message in request_iterator:
             assert len(message.chunk) <= 1 << 20
             content += message.chunk
+            file_name = file_name or message.description.file_name
         media_id = f"up{len(self.uploads)}"
         self.uploads[media_id] = content
-        return generation_service_pb2.UploadMediaResponse(media=media_pb2.Media(media_id=media_id))
+        media = await self.add_media(media_id, content, "image/png")
+        media.file_name = file_name
+        return generation_service_pb2.UploadMediaResponse(media=media)
 
     async def GetMedia(self, request: Any, context: Any) -> Any:
         if request.media_id not in self.media:
             raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
         return generation_service_pb2.GetMediaResponse(media=self.media[request.media_id])
+
+    async def ListMedia(self, request: Any, context: Any) -> Any:
+        before = request.page_token or "~"
+        newest = [media for media in reversed(self.media.values()) if media.media_id < before]
+        more = newest[request.page_size - 1].media_id if len(newest) > request.page_size else ""
+        return generation_service_pb2.ListMediaResponse(media=newest[: request.page_size], next_page_token=more)
+
+    async def DeleteMedia(self, request: Any, context: Any) -> Any:
+        del self.media[request.media_id]
+        return generation_service_pb2.DeleteMediaResponse()
 
     async def GetGenerationStats(self, request: Any, context: Any) -> Any:
         return generation_service_pb2.GetGenerationStatsResponse(

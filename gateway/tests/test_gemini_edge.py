@@ -278,3 +278,162 @@ async def test_a_client_that_leaves_a_stream_cancels_it(address: str, world: Any
         assert answer.status_code == 200
         await eventually(lambda: world.generation.image_requests)
     await asyncio.wait_for(world.generation.image_cancelled.wait(), 10)
+
+
+PREDICT = "/v1beta/models/veo-3.1-fast:predictLongRunning"
+START = {
+    "x-goog-upload-protocol": "resumable",
+    "x-goog-upload-command": "start",
+    "x-goog-upload-header-content-type": "image/png",
+}
+LAST = {"x-goog-upload-command": "upload, finalize", "x-goog-upload-offset": "0"}
+
+
+async def test_a_clip_takes_frames_and_references(client: httpx.AsyncClient, world: Any, make_picture: Any) -> None:
+    encoded = base64.b64encode(make_picture()).decode()
+    frames = {"image": {"bytesBase64Encoded": encoded}, "lastFrame": {"inlineData": {"data": encoded}}}
+    parameters = {
+        "durationSeconds": "4",
+        "aspectRatio": "9:16",
+        "resolution": "1080p",
+        "seed": 3,
+        "negativePrompt": "blur",
+        "personGeneration": "allow_adult",
+        "sampleCount": 1,
+    }
+    body = {"instances": [{"prompt": "waves", **frames}], "parameters": parameters}
+    answer = await client.post(PREDICT, json=body, headers={"idempotency-key": "once"})
+    assert answer.json() == {"name": "models/veo-3.1-fast/operations/video_1"}
+    asked = world.generation.video_requests[0]
+    assert [picture.role for picture in asked.input_images] == [1, 2]
+    assert (asked.duration_seconds, asked.aspect_ratio, asked.resolution, asked.seed) == (4, "9:16", "1080p", 3)
+    assert (asked.negative_prompt, asked.request_id) == ("blur", "once")
+    references = [{"image": {"bytesBase64Encoded": encoded}, "referenceType": "asset"}]
+    await client.post(PREDICT, json={"instances": [{"prompt": "waves", "referenceImages": references}]})
+    assert [picture.role for picture in world.generation.video_requests[1].input_images] == [3]
+
+
+BAD_CLIPS: list[tuple[Any, str]] = [
+    ({}, "instances"),
+    ({"instances": []}, "instances"),
+    ({"instances": [{}, {}]}, "instances"),
+    ({"instances": [{}]}, "instances[0].prompt"),
+    ({"instances": [{"prompt": 7}]}, "instances[0].prompt"),
+    ({"instances": [{"prompt": "x", "image": {}}]}, "instances[0].image"),
+    ({"instances": [{"prompt": "x", "image": {"gcsUri": "gs://a/b"}}]}, "instances[0].image"),
+    ({"instances": [{"prompt": "x", "video": {"uri": "https://x.example/a.mp4"}}]}, "instances[0].video"),
+    (
+        {"instances": [{"prompt": "x", "referenceImages": [{"image": {}, "referenceType": "MASK"}]}]},
+        "instances[0].referenceImages[0].referenceType",
+    ),
+    ({"instances": [{"prompt": "x"}], "parameters": {"sampleCount": 2}}, "parameters.sampleCount"),
+    ({"instances": [{"prompt": "x"}], "parameters": {"durationSeconds": 7}}, "parameters.durationSeconds"),
+    ({"instances": [{"prompt": "x"}], "parameters": {"durationSeconds": "inf"}}, "parameters.durationSeconds"),
+    ({"instances": [{"prompt": "x"}], "parameters": {"resolution": "8k"}}, "parameters.resolution"),
+    ({"instances": [{"prompt": "x"}], "parameters": {"aspectRatio": "0:1"}}, "parameters.aspectRatio"),
+    ({"instances": [{"prompt": "x"}], "parameters": {"seed": -1}}, "parameters.seed"),
+    ({"instances": [{"prompt": "x" * 40_000}]}, "instances[0].prompt"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), BAD_CLIPS, ids=lambda value: str(value)[:60])
+async def test_a_bad_clip_is_told_by_its_field(client: httpx.AsyncClient, body: Any, field: str) -> None:
+    answer = await client.post(PREDICT, json=body)
+    assert (answer.status_code, error_of(answer)["status"]) == (400, "INVALID_ARGUMENT")
+    assert field in error_of(answer)["details"][0]["fieldViolations"][0]["field"]
+
+
+async def test_operations_are_read_by_both_names_and_cancelled(client: httpx.AsyncClient) -> None:
+    name = (await client.post(PREDICT, json={"instances": [{"prompt": "waves"}]})).json()["name"]
+    assert (await client.get(f"/v1/{name}")).json()["name"] == name
+    assert (await client.get("/v1beta/operations/video_1")).json()["name"] == name
+    early = await client.get("/v1beta/files/video1:download?alt=media")
+    assert (early.status_code, error_of(early)["status"]) == (400, "FAILED_PRECONDITION")
+    assert (await client.post(f"/v1beta/{name}:cancel")).json() == {}
+    assert (await client.get(f"/v1beta/{name}")).json()["error"]["code"] == 1
+    unknown = await client.get("/v1beta/operations/video_9")
+    assert (unknown.status_code, error_of(unknown)["status"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("name", ["nope", "video9", "videoz", "..", "%27", "x" * 300])
+async def test_files_of_nobody_and_of_others_are_told_alike(client: httpx.AsyncClient, name: str) -> None:
+    for method, path in (("GET", name), ("DELETE", name), ("GET", f"{name}:download?alt=media")):
+        answer = await client.request(method, f"/v1beta/files/{path}", headers={"x-goog-api-key": KEY})
+        assert answer.status_code in (403, 404)
+
+
+async def _upload_path(client: httpx.AsyncClient, **headers: str) -> str:
+    begun = await client.post("/upload/v1/files", json={}, headers={**START, **headers})
+    assert (begun.status_code, begun.headers["x-goog-upload-status"]) == (200, "active"), begun.text
+    return begun.headers["x-goog-upload-url"].removeprefix("http://gw.example")
+
+
+async def test_an_upload_goes_to_its_address_without_a_key(client: httpx.AsyncClient, make_picture: Any) -> None:
+    path = await _upload_path(client)
+    stored = await client.post(path, content=make_picture(), headers={**LAST, **NO_BEARER})
+    assert (stored.status_code, stored.headers["x-goog-upload-status"]) == (200, "final")
+    assert stored.json()["file"]["uri"] == "http://gw.example/v1beta/files/up0"
+    refused = await client.get("/v1beta/files/up0:download?alt=media")
+    assert (refused.status_code, error_of(refused)["status"]) == (400, "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-goog-upload-protocol": "multipart"},
+        {"x-goog-upload-command": "finalize"},
+        {"x-goog-upload-header-content-type": "video/mp4"},
+        {"x-goog-upload-header-content-type": ""},
+        {"x-goog-upload-header-content-length": "-5"},
+    ],
+    ids=str,
+)
+async def test_an_upload_that_cannot_be_is_refused_before_its_bytes(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    answer = await client.post("/upload/v1beta/files", json={}, headers={**START, **headers})
+    assert (answer.status_code, error_of(answer)["status"]) == (400, "INVALID_ARGUMENT")
+
+
+async def test_too_large_an_upload_is_refused(open_client: Any) -> None:
+    async with open_client(max_image_bytes=100) as client:
+        declared = await client.post(
+            "/upload/v1beta/files", json={}, headers={**START, "x-goog-upload-header-content-length": "101"}
+        )
+        path = await _upload_path(client)
+        sent = await client.post(path, content=bytes(101), headers=LAST)
+        behind = await client.post(path, content=b"x", headers={**LAST, "x-goog-upload-offset": "101"})
+    assert [answer.status_code for answer in (declared, sent, behind)] == [413, 413, 413]
+
+
+async def test_wrong_bytes_offsets_and_tickets_are_refused(client: httpx.AsyncClient, make_picture: Any) -> None:
+    path = await _upload_path(client, **{"x-goog-upload-header-content-length": "5000"})
+    content = make_picture()
+    cases = [
+        (path, content, LAST),  # Another size than announced.
+        (path, content, {**LAST, "x-goog-upload-offset": "7"}),  # The bytes before never came.
+        (path, content, {**LAST, "x-goog-upload-offset": "x"}),
+        (path, content, {"x-goog-upload-command": "query"}),
+        (path, b"", {"x-goog-upload-command": "upload", "x-goog-upload-offset": "0"}),
+        (await _upload_path(client), b"no picture", LAST),
+    ]
+    for target, sent, headers in cases:
+        answer = await client.post(target, content=sent, headers=headers)
+        assert (answer.status_code, error_of(answer)["status"]) == (400, "INVALID_ARGUMENT")
+    for forged in ("x", "x.y", path.partition("upload_id=")[2].partition("&")[0][:-3] + "abc", "%ff.%ff"):
+        answer = await client.post(f"/upload/v1beta/files?upload_id={forged}", content=content, headers=LAST)
+        assert (answer.status_code, error_of(answer)["status"]) == (404, "NOT_FOUND")
+
+
+async def test_pieces_of_an_upload_are_joined_and_removed(
+    client: httpx.AsyncClient, world: Any, make_picture: Any
+) -> None:
+    content = make_picture()
+    path = await _upload_path(client)
+    for start, command in ((0, "upload"), (10, "upload"), (10, "upload"), (30, "upload, finalize")):
+        piece = content[start:] if command != "upload" else content[start : {0: 10, 10: 30}[start]]
+        headers = {"x-goog-upload-command": command, "x-goog-upload-offset": str(start)}
+        assert (await client.post(path, content=piece, headers=headers)).status_code == 200
+    assert world.generation.uploads == {"up0": content}
+    repeated = await client.post(path, content=b"x", headers={**LAST, "x-goog-upload-offset": "30"})
+    assert repeated.status_code == 400

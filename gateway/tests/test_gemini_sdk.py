@@ -15,10 +15,12 @@ from google.genai import errors, types
 from PIL import Image
 
 from flow2api_common.errors import CapacityError, UpstreamRejected, UpstreamUnavailable
+from flow2api_proto.generation.v1 import video_pb2
 from flow2api_testing.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 MODEL = "gemini-3.1-flash-image"
+VIDEO = "veo-3.1-fast"
 API_KEY = "sk-good-key-0123456789"
 
 
@@ -210,6 +212,73 @@ async def test_capacity_tells_when_to_come_back(google: genai.Client, world: Any
     assert (caught.value.code, caught.value.status) == (429, "RESOURCE_EXHAUSTED")
     assert "PerMinute" in details[0]["violations"][0]["quotaId"]
     assert details[-1]["retryDelay"] == "22s"
+
+
+@pytest.mark.parametrize("padding", [0, 9 << 20], ids=["one piece", "two pieces"])
+async def test_an_uploaded_picture_is_edited(google: genai.Client, world: Any, make_picture: Any, padding: int) -> None:
+    # Bytes after the end of a PNG file do not matter; the SDK sends 8 MiB at a time.
+    content = make_picture() + bytes(padding)
+    file = await google.aio.files.upload(
+        file=io.BytesIO(content), config={"mime_type": "image/png", "display_name": "ref"}
+    )
+    assert (file.state, file.display_name, file.mime_type) == (types.FileState.ACTIVE, "ref", "image/png")
+    assert list(world.generation.uploads.values()) == [content]
+    await google.aio.models.generate_content(model=MODEL, contents=["make it blue", file])
+    assert world.generation.image_requests[0].input_images[0].media_id == "up0"
+    assert [each.name async for each in await google.aio.files.list()] == [file.name, "files/pic1"][::-1]
+    assert file.name is not None
+    assert (await google.aio.files.get(name=file.name)).uri == file.uri
+    await google.aio.files.delete(name=file.name)
+    with pytest.raises(errors.ClientError) as caught:
+        await google.aio.files.get(name=file.name)
+    assert (caught.value.code, caught.value.status) == (403, "PERMISSION_DENIED")
+
+
+async def start_clip(address: str, **instance: Any) -> str:
+    """The name of a new operation. The SDK sends this call to Vertex only, since its version 3."""
+    body = {"instances": [{"prompt": "waves", **instance}], "parameters": {"durationSeconds": 8}}
+    async with httpx.AsyncClient() as raw:
+        url = f"{address}/v1beta/models/{VIDEO}:predictLongRunning"
+        answer = await raw.post(url, json=body, headers={"x-goog-api-key": API_KEY})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["name"])
+
+
+async def test_a_clip_is_followed_downloaded_and_extended(google: genai.Client, world: Any, address: str) -> None:
+    name = await start_clip(address)
+    assert name == f"models/{VIDEO}/operations/video_1"
+    running = await google.aio.operations.get(types.GenerateVideosOperation(name=name))
+    assert not running.done
+    await world.generation.complete_video("video_1")
+    done = await google.aio.operations.get(running)
+    assert done.done
+    assert done.response is not None
+    assert done.response.generated_videos is not None
+    video = done.response.generated_videos[0].video
+    assert video is not None
+    content = await google.aio.files.download(file=video)
+    assert content[4:8] == b"ftyp"
+    assert await google.aio.files.download(file="files/video1") == content
+    assert (await google.aio.files.get(name="files/video1")).download_uri == video.uri
+    await start_clip(address, video={"uri": video.uri})
+    assert world.generation.video_requests[1].source_video_id == "video_1"
+
+
+async def test_ends_without_a_clip_are_told_by_the_operation(google: genai.Client, world: Any, address: str) -> None:
+    names = [await start_clip(address) for _ in range(3)]
+    failed = video_pb2.VideoError(code="upstream_error", message="It broke.")
+    refused = video_pb2.VideoError(code="content_policy_violation", message="Not that.")
+    await world.generation.change_video("video_1", state=video_pb2.VIDEO_STATE_FAILED, error=failed)
+    await world.generation.change_video("video_2", state=video_pb2.VIDEO_STATE_FILTERED, error=refused)
+    await world.generation.change_video("video_3", state=video_pb2.VIDEO_STATE_CANCELLED)
+    told = [await google.aio.operations.get(types.GenerateVideosOperation(name=name)) for name in names]
+    assert all(operation.done for operation in told)
+    assert told[0].error is not None
+    assert told[0].error["code"] == 14
+    assert told[1].response is not None
+    assert told[1].response.rai_media_filtered_reasons == ["Not that."]
+    assert told[2].error is not None
+    assert told[2].error["code"] == 1
 
 
 async def test_counting_tokens_is_told_not_to_be_there(google: genai.Client) -> None:

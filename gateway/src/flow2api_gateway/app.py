@@ -34,6 +34,9 @@ from flow2api_gateway.gateway import Gateway
 from flow2api_gateway.gemini import models_endpoints as gemini_models_endpoints
 from flow2api_gateway.gemini.content import endpoints as gemini_content_endpoints
 from flow2api_gateway.gemini.dialect import GoogleDialect
+from flow2api_gateway.gemini.files import endpoints as gemini_file_endpoints
+from flow2api_gateway.gemini.files import upload_endpoint as gemini_upload_endpoint
+from flow2api_gateway.gemini.videos import endpoints as gemini_video_endpoints
 from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
 from flow2api_gateway.openai.chat import endpoints as chat_endpoints
@@ -46,6 +49,9 @@ from flow2api_gateway.operations import endpoints as operation_endpoints
 _ROUTERS: Final = (
     operation_endpoints.router,
     gemini_content_endpoints.router,
+    gemini_video_endpoints.router,
+    gemini_file_endpoints.router,
+    gemini_upload_endpoint.router,
     gemini_models_endpoints.router,
     models_endpoints.router,
     chat_endpoints.router,

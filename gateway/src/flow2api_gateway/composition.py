@@ -17,6 +17,9 @@ from flow2api_gateway.clients import connected_peers
 from flow2api_gateway.edge.draining import Drain
 from flow2api_gateway.fetch.fetcher import ImageFetcher
 from flow2api_gateway.gateway import Gateway
+from flow2api_gateway.gemini.files import tickets
+from flow2api_gateway.gemini.files.parts import UploadParts
+from flow2api_gateway.gemini.files.tickets import UploadTickets
 from flow2api_gateway.generation.catalog import Catalog
 from flow2api_gateway.media.links import KEY_PURPOSE, MediaLinks
 from flow2api_gateway.server import HttpServer, bind
@@ -75,15 +78,18 @@ async def build_gateway(stack: AsyncExitStack, settings: GatewaySettings, *, bas
     links = MediaLinks(
         key=derive_key(settings.secret_key, KEY_PURPOSE), base_url=base_url, lifetime=settings.media_link_lifetime
     )
+    media_store = MediaStore.open(settings.media_url)
     return Gateway(
         settings=settings,
         peers=peers,
         api_keys=api_keys,
         catalog=Catalog(peers.generation),
         links=links,
-        media_store=MediaStore.open(settings.media_url),
+        media_store=media_store,
         fetcher=fetcher,
         drain=Drain(),
+        upload_tickets=UploadTickets(key=derive_key(settings.secret_key, tickets.KEY_PURPOSE)),
+        upload_parts=UploadParts(media_store),
     )
 
 

@@ -13,6 +13,8 @@ from flow2api_gateway.auth.api_keys import ApiKeys
 from flow2api_gateway.clients import Peers
 from flow2api_gateway.edge.draining import Drain
 from flow2api_gateway.fetch.fetcher import ImageFetcher
+from flow2api_gateway.gemini.files.parts import UploadParts
+from flow2api_gateway.gemini.files.tickets import UploadTickets
 from flow2api_gateway.generation.catalog import Catalog
 from flow2api_gateway.media.links import MediaLinks
 from flow2api_gateway.settings import GatewaySettings
@@ -30,6 +32,8 @@ class Gateway:
     media_store: MediaStore
     fetcher: ImageFetcher
     drain: Drain
+    upload_tickets: UploadTickets
+    upload_parts: UploadParts
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -11,6 +11,7 @@ from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
 from flow2api_generation_service.images.generate import GenerateImages
 from flow2api_generation_service.ledger.reading import Ledger
+from flow2api_generation_service.media.listing import media_page
 from flow2api_generation_service.media.service import MediaService, media_to_grpc
 from flow2api_generation_service.media.upload import receive_upload
 from flow2api_generation_service.requestlog.listing import RequestLogListing
@@ -121,8 +122,23 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     ) -> generation_service_pb2.GetMediaResponse:
         """The description of a stored file."""
         del context
-        row = await self._media.get(request.media_id)
+        row = await self._media.get(request.media_id, api_key_id=request.api_key_id)
         return generation_service_pb2.GetMediaResponse(media=media_to_grpc(row))
+
+    async def ListMedia(  # noqa: N802
+        self, request: generation_service_pb2.ListMediaRequest, context: _Context
+    ) -> generation_service_pb2.ListMediaResponse:
+        """The stored files of a key."""
+        del context
+        return await media_page(request, self._media)
+
+    async def DeleteMedia(  # noqa: N802
+        self, request: generation_service_pb2.DeleteMediaRequest, context: _Context
+    ) -> generation_service_pb2.DeleteMediaResponse:
+        """Remove a stored file."""
+        del context
+        await self._media.delete(await self._media.get_own(request.media_id, api_key_id=request.api_key_id))
+        return generation_service_pb2.DeleteMediaResponse()
 
     async def GetGenerationStats(  # noqa: N802
         self, request: generation_service_pb2.GetGenerationStatsRequest, context: _Context

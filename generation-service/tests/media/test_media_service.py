@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,10 @@ from flow2api_common.database import Database
 from flow2api_common.errors import InvalidArgument, NotFound
 from flow2api_common.media_store import MediaStore
 from flow2api_common.settings import load_settings
+from flow2api_generation_service.media.listing import media_page
 from flow2api_generation_service.media.service import MediaService, Origin
 from flow2api_generation_service.settings import MediaRetentionSettings
-from flow2api_proto.generation.v1 import media_pb2
+from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
 
 
 class TurnedClock:
@@ -103,6 +105,50 @@ async def test_file_of_another_key_is_not_found(media: MediaService, picture: Ca
     with pytest.raises(NotFound) as raised:
         await media.load_input(media_pb2.InputImage(media_id=row.media_id), api_key_id="key_2")
     assert raised.value.reason == "MEDIA_NOT_FOUND"
+
+
+async def test_a_key_lists_its_own_files_newest_first(
+    media: MediaService, clock: TurnedClock, picture: Callable[..., bytes]
+) -> None:
+    expired = await media.save_upload(chunks(picture()), api_key_id="key_1", file_name="old")
+    clock.ahead = timedelta(days=2)
+    uploaded = await media.save_upload(chunks(picture()), api_key_id="key_1", file_name="mine")
+    await media.save_image(picture(), Origin(api_key_id="key_2", generation_id="image_2"))
+    made = await media.save_image(picture(), Origin(api_key_id="key_1", generation_id="image_1"))
+    request = generation_service_pb2.ListMediaRequest(api_key_id="key_1", page_size=1)
+    first = await media_page(request, media)
+    request.page_token = first.next_page_token
+    second = await media_page(request, media)
+    listed = [*first.media, *second.media]
+    assert [each.media_id for each in listed] == [made.media_id, uploaded.media_id]
+    assert [(each.generated, each.file_name) for each in listed] == [(True, ""), (False, "mine")]
+    assert second.next_page_token == ""
+    assert expired.media_id not in [each.media_id for each in listed]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"api_key_id": ""}, "api_key_id"),
+        ({"page_size": 101}, "page_size"),
+        ({"page_size": -1}, "page_size"),
+        ({"page_token": "'"}, "page_token"),
+    ],
+)
+async def test_a_senseless_listing_is_refused(media: MediaService, fields: dict[str, Any], field: str) -> None:
+    request = generation_service_pb2.ListMediaRequest(**{"api_key_id": "key_1", **fields})
+    with pytest.raises(InvalidArgument) as raised:
+        await media_page(request, media)
+    assert raised.value.violations[0].field == field
+
+
+async def test_a_file_is_its_owner_s_to_remove(media: MediaService, picture: Callable[..., bytes]) -> None:
+    row = await media.save_image(picture(), Origin(api_key_id="key_1"))
+    nobodys = await media.save_image(picture())
+    for media_id, stranger in ((row.media_id, "key_2"), (row.media_id, ""), (nobodys.media_id, "key_1")):
+        with pytest.raises(NotFound):
+            await media.get_own(media_id, api_key_id=stranger)
+    assert (await media.get_own(row.media_id, api_key_id="key_1")).media_id == row.media_id
 
 
 async def test_stored_input_is_kept_once(media: MediaService, picture: Callable[..., bytes]) -> None:

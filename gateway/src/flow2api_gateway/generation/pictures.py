@@ -167,20 +167,26 @@ def _inline(picture: PictureSource) -> media_pb2.InputImage:
 async def _uploaded(gateway: Gateway, picture: PictureSource, api_key_id: str) -> media_pb2.InputImage:
     if picture.media_id:
         return _inline(picture)
+    media = await upload_picture(gateway, picture.content, api_key_id=api_key_id, file_name="input")
+    return media_pb2.InputImage(media_id=media.media_id, role=picture.role)
+
+
+async def upload_picture(gateway: Gateway, content: bytes, *, api_key_id: str, file_name: str) -> media_pb2.Media:
+    """Store a picture for later requests. Raises InvalidArgument INVALID_IMAGE on ``input_images``."""
     with rpc_errors("generation"):
         answer = await gateway.peers.generation.UploadMedia(
-            _upload_messages(picture, api_key_id), timeout=_UPLOAD_SECONDS
+            _upload_messages(content, api_key_id, file_name), timeout=_UPLOAD_SECONDS
         )
-    return media_pb2.InputImage(media_id=answer.media.media_id, role=picture.role)
+    return answer.media
 
 
 async def _upload_messages(
-    picture: PictureSource, api_key_id: str
+    content: bytes, api_key_id: str, file_name: str
 ) -> AsyncIterator[generation_service_pb2.UploadMediaRequest]:
-    description = generation_service_pb2.UploadDescription(api_key_id=api_key_id, file_name="input")
+    description = generation_service_pb2.UploadDescription(api_key_id=api_key_id, file_name=file_name)
     yield generation_service_pb2.UploadMediaRequest(description=description)
-    for start in range(0, len(picture.content), CHUNK_BYTES):
-        chunk = picture.content[start : start + CHUNK_BYTES]
+    for start in range(0, len(content), CHUNK_BYTES):
+        chunk = content[start : start + CHUNK_BYTES]
         yield generation_service_pb2.UploadMediaRequest(chunk=chunk)
 
 

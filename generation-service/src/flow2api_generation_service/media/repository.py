@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.media.models import MediaRow
@@ -28,6 +28,18 @@ class MediaRepository:
         if row is None or (row.expire_time is not None and row.expire_time <= now):
             return None
         return row
+
+    async def of_key(self, api_key_id: str, *, before: str, limit: int, now: datetime) -> Sequence[MediaRow]:
+        """Rows of a key that have not expired, newest first: ids grow with time."""
+        statement = (
+            select(MediaRow)
+            .where(MediaRow.api_key_id == api_key_id, or_(MediaRow.expire_time.is_(None), MediaRow.expire_time > now))
+            .order_by(MediaRow.media_id.desc())
+            .limit(limit)
+        )
+        if before:
+            statement = statement.where(MediaRow.media_id < before)
+        return (await self._session.scalars(statement)).all()
 
     async def delete(self, media_ids: Sequence[str]) -> None:
         """Remove rows; missing ones are fine."""

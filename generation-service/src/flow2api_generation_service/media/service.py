@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -115,6 +115,18 @@ class MediaService:
             raise NotFound("The file does not exist or has expired.", reason="MEDIA_NOT_FOUND")
         return row
 
+    async def get_own(self, media_id: str, *, api_key_id: str) -> MediaRow:
+        """The description of a file that belongs to this key and to no other. Raises NotFound MEDIA_NOT_FOUND."""
+        row = await self.get(media_id, api_key_id=api_key_id)
+        if not api_key_id or row.api_key_id != api_key_id:
+            raise NotFound("The file does not exist or has expired.", reason="MEDIA_NOT_FOUND")
+        return row
+
+    async def list_own(self, api_key_id: str, *, before: str, limit: int) -> Sequence[MediaRow]:
+        """The files of a key, newest first; those made before the file ``before`` unless it is empty."""
+        async with self._database.transaction(read_only=True) as session:
+            return await MediaRepository(session).of_key(api_key_id, before=before, limit=limit, now=self._clock())
+
     async def load_input(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> SourceImage:
         """The bytes of an input picture. Raises like ``load_picture``."""
         picture = await self.load_picture(image, api_key_id=api_key_id)
@@ -195,6 +207,8 @@ def media_to_grpc(row: MediaRow) -> media_pb2.Media:
         width=row.width,
         height=row.height,
         duration_ms=row.duration_ms,
+        file_name=row.file_name or "",
+        generated=bool(row.generation_id),
     )
     media.create_time.FromDatetime(row.create_time)
     if row.expire_time is not None:

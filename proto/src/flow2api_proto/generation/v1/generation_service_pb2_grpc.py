@@ -97,6 +97,16 @@ class GenerationServiceStub:
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.FromString,
                 _registered_method=True)
+        self.ListMedia = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/ListMedia',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaResponse.FromString,
+                _registered_method=True)
+        self.DeleteMedia = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/DeleteMedia',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaResponse.FromString,
+                _registered_method=True)
         self.GetGenerationStats = channel.unary_unary(
                 '/flow2api.generation.v1.GenerationService/GetGenerationStats',
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetGenerationStatsRequest.SerializeToString,
@@ -216,6 +226,20 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMedia(self, request, context):
+        """Lists the stored files of an API key, newest first. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMedia(self, request, context):
+        """Removes a stored file of an API key. NOT_FOUND MEDIA_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetGenerationStats(self, request, context):
         """Numbers for dashboards.
         """
@@ -309,6 +333,16 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.GetMedia,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.SerializeToString,
+            ),
+            'ListMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMedia,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaResponse.SerializeToString,
+            ),
+            'DeleteMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMedia,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaResponse.SerializeToString,
             ),
             'GetGenerationStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGenerationStats,
@@ -638,6 +672,60 @@ class GenerationService:
             '/flow2api.generation.v1.GenerationService/GetMedia',
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/ListMedia',
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/DeleteMedia',
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.DeleteMediaResponse.FromString,
             options,
             channel_credentials,
             insecure,

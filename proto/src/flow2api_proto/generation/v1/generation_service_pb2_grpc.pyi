@@ -74,6 +74,10 @@ class GenerationServiceStub:
     """
     GetMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.GetMediaRequest, _generation_service_pb2.GetMediaResponse]
     """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+    ListMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListMediaRequest, _generation_service_pb2.ListMediaResponse]
+    """Lists the stored files of an API key, newest first. INVALID_ARGUMENT."""
+    DeleteMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.DeleteMediaRequest, _generation_service_pb2.DeleteMediaResponse]
+    """Removes a stored file of an API key. NOT_FOUND MEDIA_NOT_FOUND."""
     GetGenerationStats: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.GetGenerationStatsRequest, _generation_service_pb2.GetGenerationStatsResponse]
     """Numbers for dashboards."""
     ListRequestLogs: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]
@@ -130,6 +134,10 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """
     GetMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.GetMediaRequest, _generation_service_pb2.GetMediaResponse]  # type: ignore[assignment]
     """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+    ListMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListMediaRequest, _generation_service_pb2.ListMediaResponse]  # type: ignore[assignment]
+    """Lists the stored files of an API key, newest first. INVALID_ARGUMENT."""
+    DeleteMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.DeleteMediaRequest, _generation_service_pb2.DeleteMediaResponse]  # type: ignore[assignment]
+    """Removes a stored file of an API key. NOT_FOUND MEDIA_NOT_FOUND."""
     GetGenerationStats: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.GetGenerationStatsRequest, _generation_service_pb2.GetGenerationStatsResponse]  # type: ignore[assignment]
     """Numbers for dashboards."""
     ListRequestLogs: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]  # type: ignore[assignment]
@@ -249,6 +257,22 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.GetMediaResponse, _abc.Awaitable[_generation_service_pb2.GetMediaResponse]]:
         """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+
+    @_abc_1.abstractmethod
+    def ListMedia(
+        self,
+        request: _generation_service_pb2.ListMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.ListMediaResponse, _abc.Awaitable[_generation_service_pb2.ListMediaResponse]]:
+        """Lists the stored files of an API key, newest first. INVALID_ARGUMENT."""
+
+    @_abc_1.abstractmethod
+    def DeleteMedia(
+        self,
+        request: _generation_service_pb2.DeleteMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.DeleteMediaResponse, _abc.Awaitable[_generation_service_pb2.DeleteMediaResponse]]:
+        """Removes a stored file of an API key. NOT_FOUND MEDIA_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def GetGenerationStats(

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/media.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x01\n\x05Media\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\nInputImage\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08media_id\x18\x02 \x01(\tH\x00\x12\x34\n\x04role\x18\x03 \x01(\x0e\x32&.flow2api.generation.v1.InputImageRoleB\x08\n\x06source\"+\n\nDimensions\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05*\x95\x01\n\x0eInputImageRole\x12 \n\x1cINPUT_IMAGE_ROLE_UNSPECIFIED\x10\x00\x12 \n\x1cINPUT_IMAGE_ROLE_FIRST_FRAME\x10\x01\x12\x1f\n\x1bINPUT_IMAGE_ROLE_LAST_FRAME\x10\x02\x12\x1e\n\x1aINPUT_IMAGE_ROLE_REFERENCE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/media.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x02\n\x05Media\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfile_name\x18\n \x01(\t\x12\x11\n\tgenerated\x18\x0b \x01(\x08\"p\n\nInputImage\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08media_id\x18\x02 \x01(\tH\x00\x12\x34\n\x04role\x18\x03 \x01(\x0e\x32&.flow2api.generation.v1.InputImageRoleB\x08\n\x06source\"+\n\nDimensions\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05*\x95\x01\n\x0eInputImageRole\x12 \n\x1cINPUT_IMAGE_ROLE_UNSPECIFIED\x10\x00\x12 \n\x1cINPUT_IMAGE_ROLE_FIRST_FRAME\x10\x01\x12\x1f\n\x1bINPUT_IMAGE_ROLE_LAST_FRAME\x10\x02\x12\x1e\n\x1aINPUT_IMAGE_ROLE_REFERENCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.generation.v1.media_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INPUTIMAGEROLE']._serialized_start=495
-  _globals['_INPUTIMAGEROLE']._serialized_end=644
+  _globals['_INPUTIMAGEROLE']._serialized_start=533
+  _globals['_INPUTIMAGEROLE']._serialized_end=682
   _globals['_MEDIA']._serialized_start=96
-  _globals['_MEDIA']._serialized_end=333
-  _globals['_INPUTIMAGE']._serialized_start=335
-  _globals['_INPUTIMAGE']._serialized_end=447
-  _globals['_DIMENSIONS']._serialized_start=449
-  _globals['_DIMENSIONS']._serialized_end=492
+  _globals['_MEDIA']._serialized_end=371
+  _globals['_INPUTIMAGE']._serialized_start=373
+  _globals['_INPUTIMAGE']._serialized_end=485
+  _globals['_DIMENSIONS']._serialized_start=487
+  _globals['_DIMENSIONS']._serialized_end=530
 # @@protoc_insertion_point(module_scope)

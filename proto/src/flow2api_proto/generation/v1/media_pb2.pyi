@@ -61,6 +61,8 @@ class Media(_message.Message):
     DURATION_MS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    GENERATED_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """Identifier: lower-case letters and digits only, so that every client library can carry it."""
     object_key: _builtins.str
@@ -75,6 +77,10 @@ class Media(_message.Message):
     """Height in pixels; 0 if unknown."""
     duration_ms: _builtins.int
     """Length of a clip in milliseconds; 0 for pictures."""
+    file_name: _builtins.str
+    """The client's name of an upload, for people; empty for others."""
+    generated: _builtins.bool
+    """Whether a generation made it; otherwise a client uploaded it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was stored."""
@@ -95,10 +101,12 @@ class Media(_message.Message):
         duration_ms: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        file_name: _builtins.str = ...,
+        generated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "duration_ms", b"duration_ms", "expire_time", b"expire_time", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "create_time", b"create_time", "duration_ms", b"duration_ms", "expire_time", b"expire_time", "file_name", b"file_name", "generated", b"generated", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""``predictLongRunning`` and its operations: clips."""

@@ -1,0 +1,84 @@
+"""``predictLongRunning`` and operations."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.auth.models import usable_model
+from flow2api_gateway.edge.bodies import read_json
+from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.errors.client_fields import client_fields
+from flow2api_gateway.gateway import GatewayDep
+from flow2api_gateway.gemini.documents import GOOGLE_ERRORS
+from flow2api_gateway.gemini.keys import GoogleKeyDep
+from flow2api_gateway.gemini.models_endpoints import check_makes
+from flow2api_gateway.gemini.videos.grpc_to_operations import operation, operation_name
+from flow2api_gateway.gemini.videos.predict_to_grpc import PREDICT_FIELDS, clip_request, clip_sources, the_instance
+from flow2api_gateway.gemini.videos.schemas import PredictLongRunningRequest
+from flow2api_gateway.generation.pictures import input_images
+from flow2api_gateway.generation.videos import create_video, get_video
+from flow2api_gateway.openai.documents import takes_json
+from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope
+from flow2api_proto.generation.v1 import model_pb2, video_pb2
+
+router: Final = APIRouter(tags=["gemini"])
+
+
+@router.post(
+    "/v1beta/models/{model_id:path}:predictLongRunning",
+    summary="Make a video (Gemini)",
+    openapi_extra=takes_json(PredictLongRunningRequest),
+    responses=GOOGLE_ERRORS,
+)
+async def predict_long_running(request: Request, model_id: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
+    """Accepts a job and answers the name of its operation; it is durable then."""
+    body = await read_json(request, PredictLongRunningRequest, gateway.settings.max_body_bytes)
+    model = await usable_model(gateway.catalog, api_key, model_id)
+    check_makes(model, model_pb2.MODALITY_VIDEO, method="predictLongRunning")
+    sources = await asyncio.to_thread(clip_sources, the_instance(body))
+    with client_fields(PREDICT_FIELDS):
+        key_id, request_id = api_key.api_key_id, idempotency_key(request)
+        asked = partial(clip_request, body, model, picture_count=len(sources), api_key_id=key_id, request_id=request_id)
+        asked(())
+        job = asked(await input_images(gateway, sources, api_key_id=key_id))
+        job.request_scope = idempotency_scope(request)
+        video = await create_video(gateway.peers.generation, job)
+    return json_response({"name": operation_name(video)})
+
+
+@router.get(
+    "/v1beta/models/{model_id:path}/operations/{operation_id}", summary="Read an operation", responses=GOOGLE_ERRORS
+)
+async def get_operation(model_id: str, operation_id: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
+    """How far the job is, with the clip when it is done."""
+    del model_id
+    return await get_bare_operation(operation_id, api_key, gateway)
+
+
+@router.get("/v1beta/operations/{operation_id}", summary="Read an operation", responses=GOOGLE_ERRORS)
+async def get_bare_operation(operation_id: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
+    """The same by a name without its model."""
+    video = await get_video(gateway.peers.generation, operation_id, api_key_id=api_key.api_key_id)
+    return json_response(operation(video, gateway.links))
+
+
+@router.post(
+    "/v1beta/models/{model_id:path}/operations/{operation_id}:cancel",
+    summary="Cancel an operation",
+    responses=GOOGLE_ERRORS,
+)
+async def cancel_operation(model_id: str, operation_id: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
+    """Stops the job."""
+    del model_id
+    with rpc_errors("generation"):
+        await gateway.peers.generation.CancelVideo(
+            video_pb2.CancelVideoRequest(video_id=operation_id, api_key_id=api_key.api_key_id)
+        )
+    return json_response({})

@@ -49,7 +49,10 @@ PARTS = ("leases", "chain", "polling")
 
 async def main(arguments: argparse.Namespace) -> None:
     page = None if arguments.no_write else Path(__file__).parents[2] / "docs" / "performance.md"
-    title = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    title = (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
+        f"load average {os.getloadavg()[0]:.1f} at the start"
+    )
     if "leases" in arguments.only:
         await measure_pools(arguments.seconds, title, page)
     if "chain" in arguments.only:

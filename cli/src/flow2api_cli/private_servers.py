@@ -145,13 +145,13 @@ class StartingNats:
             return None
 
 
-def start_nats(store_dir: Path, *, port: int = -1) -> StartingNats:
-    """Spawn NATS without waiting for it; ``port`` -1 lets it take a free one."""
+def start_nats(store_dir: Path, *, port: int = -1, password: str | None = None) -> StartingNats:
+    """Spawn NATS without waiting for it; ``port`` -1 lets it take a free one, no ``password`` makes one up."""
     store_dir.mkdir(parents=True, exist_ok=True)
     ports_dir = store_dir / "run"
     shutil.rmtree(ports_dir, ignore_errors=True)
     ports_dir.mkdir()
-    password = secrets.token_urlsafe(24)
+    password = password or secrets.token_urlsafe(24)
     config = store_dir / "nats.conf"
     config.unlink(missing_ok=True)
     # The password goes through a file that only we can read, not through the command line, which everyone can.

@@ -31,6 +31,7 @@ class ClipCourse:
     operation_name: str
     scene_id: str
     price: int
+    route: str
     fault: Fault | None = None
     spoiled_answers: int = 0
     settled: bool = False

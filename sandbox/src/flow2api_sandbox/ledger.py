@@ -52,13 +52,19 @@ class SessionWatch:
 
 @dataclass(slots=True)
 class Submission:
-    """What was seen of one prompt: ``seen`` calls arrived well formed, ``accepted`` ones were executed."""
+    """What was seen of one prompt: ``seen`` calls arrived well formed, ``accepted`` ones were executed.
+
+    ``accepted_routes``, ``charged`` and ``refunded`` tell the same by route; prices are in the unit of the account.
+    """
 
     seen: int = 0
     accepted: int = 0
     routes: Counter[str] = field(default_factory=Counter)
     accounts: Counter[str] = field(default_factory=Counter)
     batch_ids: Counter[str] = field(default_factory=Counter)
+    accepted_routes: Counter[str] = field(default_factory=Counter)
+    charged: Counter[str] = field(default_factory=Counter)
+    refunded: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -98,9 +104,20 @@ class Ledger:
         if batch_id is not None:
             submission.batch_ids[batch_id] += 1
 
-    def count_accepted(self, prompt: str) -> None:
-        """A generation was begun, and charged if it costs."""
+    def count_accepted(self, prompt: str, *, route: str) -> None:
+        """A generation was begun."""
         self.submissions[prompt].accepted += 1
+        self.submissions[prompt].accepted_routes[route] += 1
+
+    def count_charge(self, prompt: str, *, route: str, account: str, price: int) -> None:
+        """A generation has taken its price."""
+        self.charged[account] += price
+        self.submissions[prompt].charged[route] += price
+
+    def count_refund(self, prompt: str, *, route: str, account: str, price: int) -> None:
+        """It was given back."""
+        self.refunded[account] += price
+        self.submissions[prompt].refunded[route] += price
 
     def as_json(self) -> dict[str, Any]:
         """For the report."""
@@ -114,6 +131,9 @@ class Ledger:
                     "routes": dict(each.routes),
                     "accounts": dict(each.accounts),
                     "batch_ids": dict(each.batch_ids),
+                    "accepted_routes": dict(each.accepted_routes),
+                    "charged": dict(each.charged),
+                    "refunded": dict(each.refunded),
                 }
                 for prompt, each in self.submissions.items()
             },

@@ -125,7 +125,7 @@ class World:
             course.settled = True
             if course.is_refunded():
                 account.credits += course.price
-                self.ledger.refunded[account.name] += course.price
+                self.ledger.count_refund(clip.prompt, route=course.route, account=account.name, price=course.price)
         account.running_clips = running
 
     def settle_key(self, key: ApiKey) -> None:
@@ -138,15 +138,17 @@ class World:
                 continue
             key.watch.leave(interaction.kind)
             if interaction.is_refunded(now):
-                self.ledger.refunded[key.name] += interaction.price_micros
+                self.ledger.count_refund(
+                    interaction.prompt, route=interaction.route, account=key.name, price=interaction.price_micros
+                )
         key.running_interactions = running
 
-    def charge(self, account: Account, price: int) -> None:
+    def charge(self, account: Account, price: int, *, prompt: str, route: str) -> None:
         """Take credits at acceptance. Raises ApiError 429 when there are too few."""
         if account.credits < price:
             raise ApiError(429, "Insufficient credits for this generation.")
         account.credits -= price
-        self.ledger.charged[account.name] += price
+        self.ledger.count_charge(prompt, route=route, account=account.name, price=price)
 
     def remember(self, asset: FlowAsset) -> FlowAsset:
         """Keep a medium under its name, and a clip under its operation name too."""

@@ -10,12 +10,12 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -68,10 +68,54 @@ class TestPostgres:
             raise RuntimeError(f"psql: {answer.stderr.strip()}")
         return answer.stdout.strip()
 
+    def answers(self) -> bool:
+        """Whether it serves queries now."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                pass
+            return self.execute("SELECT 1") == "1"
+        except (OSError, RuntimeError):
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresCluster:
+    """The files of a server, which may be served again and again."""
+
+    directory: Path
+    bin_dir: Path
+    user: tuple[int, int] | None
+
+    def start(self, port: int, settings: Mapping[str, str] = MappingProxyType({})) -> TestPostgres:
+        """Spawn its server on a loopback port, without waiting; ``settings`` are over ours, which give up safety."""
+        options = {**_SPEED, "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+        parts = [part for name, value in {**options, **settings}.items() for part in ("-c", f"{name}={value}")]
+        process = spawn(
+            "postgres",
+            [str(self.bin_dir / "postgres"), "-D", str(self.directory / "data"), *parts],
+            log_path=self.directory / "postgres.log",
+            record_path=self.directory / "postgres.json",
+            user=self.user,
+            # An immediate shutdown, which, unlike a kill, also gives shared memory back.
+            death_signal=signal.SIGQUIT,
+        )
+        return TestPostgres(port=port, bin_dir=self.bin_dir, process=process)
+
 
 @contextmanager
 def running_postgres() -> Iterator[TestPostgres]:
     """Create a cluster in a temporary directory and serve it on a free loopback port until the end of the block."""
+    with postgres_cluster() as cluster:
+        server = _serve(cluster)
+        try:
+            yield server
+        finally:
+            server.process.block_until_stopped(stop_signal=signal.SIGQUIT)
+
+
+@contextmanager
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """Create a cluster in a temporary directory, which is removed at the end of the block."""
     _remove_left_over_directories()
     # Not below pytest's own directory: that is closed to the unprivileged user that root must become for PostgreSQL.
     directory = Path(tempfile.mkdtemp(prefix=f"{_DIRECTORY_PREFIX}{os.getpid()}-"))
@@ -81,11 +125,7 @@ def running_postgres() -> Iterator[TestPostgres]:
             os.chown(directory, *user)
         bin_dir = _programs(directory, user)
         _create_cluster(directory, bin_dir, user)
-        server = _serve(directory, bin_dir, user)
-        try:
-            yield server
-        finally:
-            server.process.block_until_stopped(stop_signal=signal.SIGQUIT)
+        yield PostgresCluster(directory=directory, bin_dir=bin_dir, user=user)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -102,38 +142,17 @@ def _create_cluster(directory: Path, bin_dir: Path, user: tuple[int, int] | None
     child.block_until_done()
 
 
-def _serve(directory: Path, bin_dir: Path, user: tuple[int, int] | None) -> TestPostgres:
+def _serve(cluster: PostgresCluster) -> TestPostgres:
     for attempt in range(_ATTEMPTS):
-        port = _free_port()
-        options = {**_SPEED, "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        process = spawn(
-            "postgres",
-            [str(bin_dir / "postgres"), "-D", str(directory / "data"), *settings],
-            log_path=directory / "postgres.log",
-            record_path=directory / "postgres.json",
-            user=user,
-            # An immediate shutdown, which, unlike a kill, also gives shared memory back.
-            death_signal=signal.SIGQUIT,
-        )
-        server = TestPostgres(port=port, bin_dir=bin_dir, process=process)
+        server = cluster.start(_free_port())
         try:
-            process.block_until_ready(partial(_answers, server))
+            server.process.block_until_ready(server.answers)
             return server
         except ChildFailed:
-            process.block_until_stopped(stop_signal=signal.SIGQUIT)
+            server.process.block_until_stopped(stop_signal=signal.SIGQUIT)
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
-
-
-def _answers(server: TestPostgres) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=1):
-            pass
-        return server.execute("SELECT 1") == "1"
-    except (OSError, RuntimeError):
-        return False
 
 
 def _free_port() -> int:

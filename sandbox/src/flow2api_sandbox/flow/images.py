@@ -54,7 +54,7 @@ async def generate_images(call: Call) -> Response:
     outcome = await call.begin(account=account.name, prompt=prompt, outcomes=_EMPTY)
     require_verified(account)
     await _take_time(call.world, account)
-    call.world.ledger.count_accepted(prompt)
+    call.world.ledger.count_accepted(prompt, route=call.route)
     if outcome:
         return json_response({"media": [], "workflows": []})
     assets = [_new_picture(call.world, account, request) for request in body.requests]

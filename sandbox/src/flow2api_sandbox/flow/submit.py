@@ -73,8 +73,9 @@ async def _submit(call: Call, kind: SubmitKind) -> Response:
         if account.tier not in model.tiers:
             raise access_denied(f"{model.key} is not for {account.tier}.")
     _check_cap(call.world, account, len(models))
-    call.world.charge(account, sum(model.price(account.tier) for model in models))
-    call.world.ledger.count_accepted(prompt)
+    price = sum(model.price(account.tier) for model in models)
+    call.world.charge(account, price, prompt=prompt, route=call.route)
+    call.world.ledger.count_accepted(prompt, route=call.route)
     clips = [
         _accept(call, account, project_id, request, model) for request, model in zip(body.requests, models, strict=True)
     ]
@@ -129,6 +130,7 @@ def _accept(call: Call, account: Account, project_id: str, request: VideoRequest
         operation_name=f"op-{name}",
         scene_id=request.metadata.scene_id if isinstance(request, UpsampleVideo) else new_id(),
         price=model.price(account.tier),
+        route=call.route,
         fault=fault if fault is not None and fault.kind in CLIP_KINDS else None,
     )
     clip = FlowAsset(

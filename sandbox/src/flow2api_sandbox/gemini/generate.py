@@ -55,7 +55,7 @@ async def _generate(call: Call, method: str) -> list[dict[str, Any]]:
     outcome = await call.begin(account=key.name, prompt=body.prompt, outcomes=_OUTCOMES)
     require_capacity(call, key, GenerationKind.IMAGE, call.world.settings.image_cap)
     await _take_time(call, key)
-    call.world.ledger.count_accepted(body.prompt)
+    call.world.ledger.count_accepted(body.prompt, route=call.route)
     reason = call.outcome_fault.reason if call.outcome_fault else None
     match outcome:
         case FaultKind.CONTENT:
@@ -66,7 +66,7 @@ async def _generate(call: Call, method: str) -> list[dict[str, Any]]:
             return [chatter(model.model_id, reason)]
     if not body.wants_image:
         return [chatter(model.model_id, "The sandbox answers words only when no image modality is asked for.")]
-    call.world.ledger.charged[key.name] += model.price_micros
+    call.world.ledger.count_charge(body.prompt, route=call.route, account=key.name, price=model.price_micros)
     content = await call.world.library.content(recipe)
     return picture_chunks(model.model_id, body, content, recipe.mime_type, input_images=len(inputs))
 

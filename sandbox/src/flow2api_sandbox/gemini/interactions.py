@@ -36,7 +36,7 @@ async def create_interaction(call: Call) -> Response:
     settings = call.world.settings
     cap = settings.video_cap if plan.kind is GenerationKind.VIDEO else settings.image_cap
     require_capacity(call, key, plan.kind, cap)
-    call.world.ledger.count_accepted(body.prompt)
+    call.world.ledger.count_accepted(body.prompt, route=call.route)
     interaction = _accept(call, key, body, plan)
     if not body.background:
         await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
@@ -105,6 +105,7 @@ def _accept(call: Call, key: ApiKey, body: CreateInteraction, plan: Plan) -> Int
         owner=key.name,
         model=body.model,
         prompt=body.prompt,
+        route=call.route,
         kind=plan.kind,
         created_at=world.clock.now(),
         duration=settings.scaled(settings.omni_video_duration if is_video else settings.image_latency),
@@ -118,7 +119,7 @@ def _accept(call: Call, key: ApiKey, body: CreateInteraction, plan: Plan) -> Int
     )
     if plan.delivery == "uri":
         interaction.file_id = _plan_file(call, interaction).file_id
-    world.ledger.charged[key.name] += interaction.price_micros
+    world.ledger.count_charge(body.prompt, route=call.route, account=key.name, price=interaction.price_micros)
     key.running_interactions.append(interaction)
     key.watch.enter(interaction.kind)
     if body.store:

@@ -60,6 +60,7 @@ class Interaction:
     owner: str
     model: str
     prompt: str
+    route: str
     kind: GenerationKind
     created_at: float
     duration: float

@@ -64,7 +64,7 @@ format: setup ## Format the code and mend what can be mended mechanically
 lint: setup ## Check format, lint, types, import rules, protos, and that nothing private is tracked
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench deploy/checks docs/examples
+	$(BIN)/mypy --no-error-summary $(PACKAGES:%=%/src) tests/plugins tests/bench tests/chaos/flow2api_chaos deploy/checks docs/examples
 	$(BIN)/lint-imports --no-cache
 	@for package in $(PACKAGES); do (cd $$package && ../$(BIN)/deptry --no-ansi src > /dev/null 2> ../$(VENV)/deptry.txt) \
 		|| { echo "$$package:"; cat $(VENV)/deptry.txt; exit 1; }; done
@@ -79,6 +79,10 @@ lint: setup ## Check format, lint, types, import rules, protos, and that nothing
 .PHONY: bench
 bench: setup ## Measure the whole chain beside bare floors, in one run, and write the table to docs/performance.md
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill, cut and spoil everything while 300 videos are made, and check the books (ARGS="--seed 7 --videos 50")
+	@PYTHONPATH=tests/chaos:tests/plugins $(BIN)/python -m flow2api_chaos $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv and the caches; state in .flow2api stays

@@ -31,7 +31,7 @@ def test_a_long_run_kills_every_process_and_server_and_cuts_the_network() -> Non
 
 @pytest.mark.timeout(300)
 async def test_no_video_is_lost_or_bought_twice_while_everything_is_broken(tmp_path: Path) -> None:
-    plan = make_plan(SEED, videos=25, seconds=12, strikes=9, replicas=1)
+    plan = make_plan(SEED, videos=25, seconds=12, strikes=6, replicas=1, video_limit=4)
     outcome = await run_chaos(plan, tmp_path, settle_seconds=100)
     assert outcome.audit.is_clean, as_text(outcome)
     report = as_json(outcome)

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long videos arrive, and things break")
     parser.add_argument("--strikes", type=int, default=None, help="default: one every five seconds")
     parser.add_argument("--replicas", type=int, default=2, help="processes of each service")
+    parser.add_argument("--limit", type=int, default=2, help="videos at once per account")
     parser.add_argument("--settle", type=float, default=300.0, help="seconds that the last jobs may take")
     parser.add_argument("--json", type=Path, default=None, help="write the report there, too")
     parser.add_argument("--page", type=Path, default=None, help="write the tables into this page")
@@ -38,7 +39,14 @@ def main() -> int:
     seed = secrets.randbelow(_SEEDS) if arguments.seed is None else arguments.seed
     seconds = arguments.minutes * 60
     strikes = max(1, round(seconds / 5)) if arguments.strikes is None else arguments.strikes
-    plan = make_plan(seed, videos=arguments.videos, seconds=seconds, strikes=strikes, replicas=arguments.replicas)
+    plan = make_plan(
+        seed,
+        videos=arguments.videos,
+        seconds=seconds,
+        strikes=strikes,
+        replicas=arguments.replicas,
+        video_limit=arguments.limit,
+    )
     print(f"seed {seed}: {len(plan.videos)} videos over {seconds:.0f} s, {len(plan.strikes)} strikes", flush=True)
     with tempfile.TemporaryDirectory(prefix="flow2api-chaos-") as temporary:
         directory = arguments.keep or Path(temporary)

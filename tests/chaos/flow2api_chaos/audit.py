@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from flow2api_chaos.books import FINAL_STATES, OPEN_ENTRY_STATES, Books, Entry, Job
 from flow2api_chaos.clients import FINAL, Story
-from flow2api_chaos.system import VIDEO_LIMIT
 
 _UPSAMPLING: Final = "flow.video_upsample"
 _LINES: Final = ("generate", "upscale")
@@ -28,7 +27,9 @@ class Audit:
         return not any(self.faults.values())
 
 
-def audit(stories: Sequence[Story], books: Books, *, leaked: Sequence[str], broken_files: Mapping[str, str]) -> Audit:
+def audit(
+    stories: Sequence[Story], books: Books, *, video_limit: int, leaked: Sequence[str], broken_files: Mapping[str, str]
+) -> Audit:
     """Check every promise."""
     jobs = {job.video_id: job for job in books.jobs}
     found = Audit()
@@ -53,7 +54,7 @@ def audit(stories: Sequence[Story], books: Books, *, leaked: Sequence[str], brok
         "ledger entries against their jobs": _against_jobs(books, jobs),
         "ledger entries against the upstream's charges": _against_upstream(books, jobs),
         "days that do not add up": _days(books),
-        "accounts over their limit upstream": _over_limit(books),
+        "accounts over their limit upstream": _over_limit(books, video_limit),
         "files of completed jobs that do not decode": [f"{id_}: {why}" for id_, why in broken_files.items()],
         "clients that did not see the end": _unseen(stories, jobs),
         "messages left in the outbox": [str(books.outbox_count)] if books.outbox_count else [],
@@ -144,11 +145,11 @@ def _days(books: Books) -> list[str]:
     return found
 
 
-def _over_limit(books: Books) -> list[str]:
+def _over_limit(books: Books, video_limit: int) -> list[str]:
     return [
         f"{account}: {seen['highest']['video']} at once"
         for account, seen in books.sandbox["concurrency"].items()
-        if seen["highest"].get("video", 0) > VIDEO_LIMIT
+        if seen["highest"].get("video", 0) > video_limit
     ]
 
 

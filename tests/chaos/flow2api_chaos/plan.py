@@ -75,11 +75,13 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class ChaosPlan:
-    """Everything that happens in a run. ``seconds`` is how long videos arrive."""
+    """Everything that happens in a run. ``seconds`` is how long videos arrive, ``video_limit`` how many an account may make
+    at once."""
 
     seed: int
     seconds: float
     replicas: int
+    video_limit: int
     videos: tuple[PlannedVideo, ...]
     strikes: tuple[Strike, ...]
 
@@ -149,7 +151,9 @@ _RULES: Final[tuple[Mapping[str, Any], ...]] = (
 _ACTIVE_DEADLINE_SECONDS: Final = 45
 
 
-def make_plan(seed: int, *, videos: int, seconds: float, strikes: int, replicas: int = 2) -> ChaosPlan:
+def make_plan(
+    seed: int, *, videos: int, seconds: float, strikes: int, replicas: int = 2, video_limit: int = 2
+) -> ChaosPlan:
     """The same for the same arguments."""
     # Each part has a stream of its own: the faults of a seed do not depend on how many videos there are.
     video_chance, strike_chance = random.Random(f"videos {seed}"), random.Random(f"strikes {seed}")
@@ -157,6 +161,7 @@ def make_plan(seed: int, *, videos: int, seconds: float, strikes: int, replicas:
         seed=seed,
         seconds=seconds,
         replicas=replicas,
+        video_limit=video_limit,
         videos=tuple(_videos(video_chance, seed, videos, seconds)),
         strikes=tuple(_strikes(strike_chance, strikes, seconds, replicas)),
     )
@@ -187,7 +192,7 @@ def _videos(chance: random.Random, seed: int, count: int, seconds: float) -> lis
                 kind=kind,
                 fields=body,
                 habit=habit,
-                habit_seconds=chance.uniform(0.0, 0.3) if habit is Habit.HANG_UP else chance.uniform(0.0, 12.0),
+                habit_seconds=chance.uniform(0.0, 1.5) if habit is Habit.HANG_UP else chance.uniform(0.0, 12.0),
                 mark=mark,
                 remix_of_completed=kind == "remix",
             )

@@ -41,7 +41,7 @@ async def run_chaos(
     """
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    async with running_system(directory, replicas=plan.replicas) as system:
+    async with running_system(directory, replicas=plan.replicas, video_limit=plan.video_limit) as system:
         clients, striker = Clients(system.gateways, plan.seed, api_key=API_KEY), Striker(system)
         async with asyncio.TaskGroup() as group:
             at_work = group.create_task(clients.run(plan.videos), name="clients")
@@ -54,7 +54,7 @@ async def run_chaos(
         settled = loop.time() - whole
         leaked = await _leaked(system, books, waits_for_leases=waits_for_leases)
         broken = await _broken_files(system, books)
-        found = audit(clients.stories, books, leaked=leaked, broken_files=broken)
+        found = audit(clients.stories, books, video_limit=plan.video_limit, leaked=leaked, broken_files=broken)
         found.facts["answers that clients got"] = dict(clients.answers)
         return Outcome(plan, found, striker.injected, round(loop.time() - begin, 1), round(settled, 1))
 

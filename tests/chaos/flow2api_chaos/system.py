@@ -22,8 +22,6 @@ ADMIN_PASSWORD = "password-of-the-run"
 DATABASE = "chaos"
 FLOW_ACCOUNTS = 6
 GEMINI_KEYS = 3
-VIDEO_LIMIT = 4
-"""Videos at once per account."""
 
 _START_TIMEOUT_SECONDS = 180.0
 _SANDBOX = {
@@ -104,7 +102,7 @@ class Process:
 
 @asynccontextmanager
 async def running_system(
-    directory: Path, *, replicas: int = 2, video_limit: int = VIDEO_LIMIT, **sandbox_settings: str
+    directory: Path, *, replicas: int = 2, video_limit: int, **sandbox_settings: str
 ) -> AsyncIterator[ChaosSystem]:
     """Everything at work, with accounts in its pool, until the end of the block; also ``kill -9`` of us ends it."""
     names = process_names(replicas)

@@ -75,8 +75,10 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class ChaosPlan:
-    """Everything that happens in a run. ``seconds`` is how long videos arrive, ``video_limit`` how many an account may make
-    at once."""
+    """Everything that happens in a run.
+
+    ``seconds`` is how long videos arrive, ``video_limit`` how many of them an account may make at once.
+    """
 
     seed: int
     seconds: float

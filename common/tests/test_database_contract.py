@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flow2api_common.database import Database, UtcDateTime
-from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.errors import DependencyUnavailable, InvalidArgument
 
 SCHEMA = "sample"
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -164,6 +164,15 @@ class TestTransaction:
 
         with pytest.raises((OperationalError, ProgrammingError)):
             await ask_nonsense()
+
+    async def test_a_nul_character_is_the_callers_mistake_where_it_cannot_be_kept(self, postgres_url: str) -> None:
+        database = Database(SecretStr(postgres_url), schema=SCHEMA)
+        try:
+            with pytest.raises(InvalidArgument):
+                async with database.transaction() as session:
+                    await session.execute(text("SELECT CAST(:name AS text)"), {"name": "a\0b"})
+        finally:
+            await database.aclose()
 
 
 class TestTimes:

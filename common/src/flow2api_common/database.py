@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
-from flow2api_common.errors import DependencyUnavailable
+from flow2api_common.errors import DependencyUnavailable, InvalidArgument
 from flow2api_common.sqlite_connection import RollingBackConnection
 from flow2api_common.sqlite_wal import switch_to_wal
 
@@ -38,6 +38,9 @@ _READ_ONLY = "flow2api_read_only"
 # exceptions, transaction rollback (deadlock), insufficient resources, lock not available, operator intervention.
 # Source: PostgreSQL documentation, appendix A.
 _AWAY_SQLSTATES = ("08", "40", "53", "55P03", "57")
+
+# Character not in repertoire, untranslatable character: a text with U+0000, which PostgreSQL cannot keep.
+_NUL_SQLSTATES = ("22021", "22P05")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -79,7 +82,8 @@ class Database:
 
         Transactions do not nest, and no network call belongs into one. ``read_only`` is a promise of the caller that
         lets readers of SQLite run beside its writer. Raises DependencyUnavailable when the database cannot be reached,
-        stays locked, or is lost on the way; whether a commit that was under way happened is then unknown.
+        stays locked, or is lost on the way; whether a commit that was under way happened is then unknown. Raises
+        InvalidArgument on PostgreSQL when a text has a NUL character.
         """
         if not self._is_prepared:
             await switch_to_wal(self.engine.url)
@@ -204,7 +208,8 @@ def refused_connection_as_unavailable() -> Iterator[None]:
 
 @contextmanager
 def lost_server_as_unavailable() -> Iterator[None]:
-    """Around statements: a database that cannot serve now becomes DependencyUnavailable, a wrong statement stays."""
+    """Around statements: a database that cannot serve now becomes DependencyUnavailable, a text that it cannot keep
+    InvalidArgument; a wrong statement stays."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -212,6 +217,8 @@ def lost_server_as_unavailable() -> Iterator[None]:
     except DBAPIError as error:
         if _is_away(error):
             raise _unavailable() from error
+        if getattr(error.orig, "sqlstate", None) in _NUL_SQLSTATES:
+            raise InvalidArgument("The request has a NUL character.") from error
         raise
 
 

@@ -56,6 +56,8 @@ def _check_concurrency(limit: int) -> int:
 def _check_api_key(key: SecretStr | None) -> SecretStr | None:
     if key is not None and len(key.get_secret_value()) < MIN_API_KEY_LENGTH:
         raise ValueError(f"must have at least {MIN_API_KEY_LENGTH} characters")
+    if key is not None and not all("!" <= character <= "~" for character in key.get_secret_value()):
+        raise ValueError("must have printable ASCII characters only, none of them blank: it stands in a header")
     return key
 
 

@@ -55,7 +55,14 @@ class TestApiKeys:
             await access.CreateApiKey(request)
 
     @pytest.mark.parametrize(
-        "request_", [{"name": ""}, {"name": "n", "secret": "short"}, {"name": "n", "max_concurrency": -2}]
+        "request_",
+        [
+            {"name": ""},
+            {"name": "n", "secret": "short"},
+            {"name": "n", "secret": "two words in one key"},
+            {"name": "n", "secret": "clé-de-seize-lettres"},
+            {"name": "n", "max_concurrency": -2},
+        ],
     )
     async def test_wrong_values_are_refused(self, access, request_):
         with pytest.raises(InvalidArgument), rpc_errors("token"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +26,7 @@ log = get_logger(__name__)
 
 API_KEY = "api-key"
 _MAX_SECRET_LENGTH = 512
+_ONE_WORD = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class ApiKeys:
         chosen = policy_values({"max_concurrency": self._settings.default_api_key_concurrency, **values}, now=now)
         if secret and not MIN_API_KEY_LENGTH <= len(secret) <= _MAX_SECRET_LENGTH:
             raise InvalidArgument.of("secret", f"A key has {MIN_API_KEY_LENGTH} to {_MAX_SECRET_LENGTH} characters.")
+        if secret and not _ONE_WORD.fullmatch(secret):
+            # Another one could not be sent: it stands in a header.
+            raise InvalidArgument.of("secret", "A key has printable ASCII characters only, none of them blank.")
         secret = secret or new_api_key()
         row = ApiKeyRow(
             id=new_id("key"),

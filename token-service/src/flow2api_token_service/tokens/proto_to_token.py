@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,20 +18,28 @@ from flow2api_token_service.proxies.address import ProxyAddress, proxy_address
 from flow2api_token_service.tokens.create import NewToken
 from flow2api_token_service.tokens.token_to_proto import KIND_TO_PROTO, STATE_TO_PROTO
 from flow2api_token_service.tokens.update import WRITABLE_FIELDS, TokenUpdate
-from flow2api_upstream.port import Secret
+from flow2api_upstream.port import AccountTier, Secret
 
 DEFAULT_PROVIDER = "flow"
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 MAX_LEASES_PER_CALL = 1000
 
+MAX_CANDIDATES = 100
+MAX_EXCLUDED_TOKENS = 1000
+MAX_CREDITS = 2**53 - 1
+"""The numbers of the scripts are doubles: above this they are not exact, and no whole numbers when they come back."""
+
 _SHORTEST_LEASE = timedelta(seconds=1)
 _LONGEST_LEASE = timedelta(hours=1)
 _LONGEST_AGE = timedelta(days=1)
 _MAX_SECRET_LENGTH = 32_768
+_MAX_NAME_LENGTH = 200
 _MAX_TEXT_LENGTHS = {"remark": 2000, "project_id": 200, "project_name": 200}
 _KINDS = {number: kind for kind, number in KIND_TO_PROTO.items()}
 _STATES = {number: state for state, number in STATE_TO_PROTO.items()}
+_ONE_WORD = re.compile(r"[!-~]+")
+"""Session tokens and API keys; only the keys of service accounts are documents."""
 _SECRET_FIELD = "secret"  # noqa: S105 - a field name
 _PROXY_FIELD = "proxy_url"
 
@@ -120,12 +129,16 @@ def lease_request(request: token_service_pb2.AcquireLeaseRequest) -> LeaseReques
     """What AcquireLease asks for; the lease id is still to be given."""
     if not request.candidates:
         raise InvalidArgument.of("candidates", "At least one candidate is required.")
+    if len(request.candidates) > MAX_CANDIDATES:
+        raise InvalidArgument.of("candidates", f"At most {MAX_CANDIDATES} candidates in one call.")
+    if len(request.excluded_token_ids) > MAX_EXCLUDED_TOKENS:
+        raise InvalidArgument.of("excluded_token_ids", f"At most {MAX_EXCLUDED_TOKENS} tokens can be excluded.")
     return LeaseRequest(
         lease_id="",
         request_id=request_id(request.request_id),
         kind=_kind("kind", request.kind),
-        candidates=tuple(_candidate(candidate) for candidate in request.candidates),
-        api_key_id=request.api_key_id,
+        candidates=tuple(_candidate(at, candidate) for at, candidate in enumerate(request.candidates)),
+        api_key_id=_name("api_key_id", request.api_key_id),
         duration=lease_duration(request.lease_duration),
         excluded_token_ids=tuple(sorted(set(request.excluded_token_ids))),
     )
@@ -133,7 +146,7 @@ def lease_request(request: token_service_pb2.AcquireLeaseRequest) -> LeaseReques
 
 def lease_duration(message: Duration) -> timedelta:
     """A lease duration within its bounds."""
-    value = message.ToTimedelta()
+    value = _duration("lease_duration", message)
     if not _SHORTEST_LEASE <= value <= _LONGEST_LEASE:
         raise InvalidArgument.of("lease_duration", "The lease duration must be between 1 s and 1 h.")
     return value
@@ -141,7 +154,7 @@ def lease_duration(message: Duration) -> timedelta:
 
 def wait_timeout(message: Duration) -> timedelta:
     """How long to wait at most."""
-    value = message.ToTimedelta()
+    value = _duration("wait_timeout", message)
     if value < timedelta(0):
         raise InvalidArgument.of("wait_timeout", "The wait timeout must not be negative.")
     return value
@@ -155,8 +168,8 @@ def lease_record(lease: token_pb2.Lease, *, field: str = "lease") -> LeaseRecord
         lease_id=lease.lease_id,
         token_id=lease.token_id,
         kind=_kind(f"{field}.kind", lease.kind),
-        api_key_id=lease.api_key_id,
-        upstream_model=lease.upstream_model,
+        api_key_id=_name(f"{field}.api_key_id", lease.api_key_id),
+        upstream_model=_name(f"{field}.upstream_model", lease.upstream_model),
     )
 
 
@@ -170,7 +183,11 @@ def lease_records(leases: Iterable[token_pb2.Lease]) -> list[LeaseRecord]:
 
 def credits_report(message: token_service_pb2.ReportCreditsRequest) -> CreditsReport:
     """What an account had left after a call. Raises InvalidArgument."""
-    report = CreditsReport(message.remaining_credits, message.age.ToTimedelta(), message.call_duration.ToTimedelta())
+    report = CreditsReport(
+        min(message.remaining_credits, MAX_CREDITS),
+        _duration("age", message.age),
+        _duration("call_duration", message.call_duration),
+    )
     if report.remaining_credits < 0:
         raise InvalidArgument.of("remaining_credits", "A balance is not negative.")
     for field, duration in (("age", report.age), ("call_duration", report.call_duration)):
@@ -192,23 +209,54 @@ def outcome_report(message: token_pb2.LeaseOutcome) -> OutcomeReport:
     return OutcomeReport(
         outcome=outcome,
         proxy_id=max(0, message.proxy_id),
-        retry_after=message.retry_delay.ToTimedelta() if message.HasField("retry_delay") else None,
-        remaining_credits=max(0, message.remaining_credits) if message.HasField("remaining_credits") else None,
-        upstream_reason=message.upstream_reason,
+        retry_after=_retry_delay(message),
+        remaining_credits=_credits(message.remaining_credits) if message.HasField("remaining_credits") else None,
+        # The upstream's own word: what SQL cannot keep of it must not lose the outcome.
+        upstream_reason=message.upstream_reason.replace("\0", ""),
         output_count=max(0, message.output_count),
     )
 
 
-def _candidate(message: token_pb2.LeaseCandidate) -> Candidate:
+def _candidate(at: int, message: token_pb2.LeaseCandidate) -> Candidate:
+    field = f"candidates[{at}]"
     if not message.provider or not message.upstream_model:
         raise InvalidArgument.of("candidates", "A candidate needs a provider and an upstream model.")
+    if not 0 <= message.min_tier <= max(AccountTier):
+        raise InvalidArgument.of(f"{field}.min_tier", f"A tier is 0 to {max(AccountTier)}.")
+    if message.affinity_token_id < 0:
+        raise InvalidArgument.of(f"{field}.affinity_token_id", "There is no such token.")
     return Candidate(
-        provider=message.provider,
-        upstream_model=message.upstream_model,
+        provider=_name(f"{field}.provider", message.provider),
+        upstream_model=_name(f"{field}.upstream_model", message.upstream_model),
         min_tier=message.min_tier,
-        credits=max(0, message.credits),
+        credits=_credits(message.credits),
         affinity_token_id=message.affinity_token_id or None,
     )
+
+
+def _duration(field: str, message: Duration) -> timedelta:
+    try:
+        return message.ToTimedelta()
+    except (OverflowError, ValueError):
+        raise InvalidArgument.of(field, "This is no duration.") from None
+
+
+def _retry_delay(message: token_pb2.LeaseOutcome) -> timedelta | None:
+    """What the upstream asked for; a time that has passed asks for nothing."""
+    if not message.HasField("retry_delay"):
+        return None
+    delay = _duration("outcome.retry_delay", message.retry_delay)
+    return delay if delay > timedelta(0) else None
+
+
+def _credits(value: int) -> int:
+    return min(max(0, value), MAX_CREDITS)
+
+
+def _name(field: str, value: str) -> str:
+    if len(value) > _MAX_NAME_LENGTH or "\0" in value:
+        raise InvalidArgument.of(field, f"At most {_MAX_NAME_LENGTH} characters, none of them NUL.")
+    return value
 
 
 def _kind(field: str, number: int) -> LeaseKind:
@@ -228,6 +276,9 @@ def _secret(text: str) -> Secret:
         raise InvalidArgument.of("secret", "A secret is required.")
     if len(secret) > _MAX_SECRET_LENGTH:
         raise InvalidArgument.of("secret", "This is too long to be a secret.")
+    if not _ONE_WORD.fullmatch(secret) and not secret.startswith("{"):
+        # It goes into a header of every call: a line break in it would begin another header.
+        raise InvalidArgument.of("secret", "A secret has printable ASCII characters only, none of them blank.")
     return Secret(secret)
 
 
@@ -238,5 +289,5 @@ def _limit(field: str, value: int) -> int:
 
 
 def _check_text(field: str, value: str) -> None:
-    if len(value) > _MAX_TEXT_LENGTHS[field]:
-        raise InvalidArgument.of(field, f"At most {_MAX_TEXT_LENGTHS[field]} characters.")
+    if len(value) > _MAX_TEXT_LENGTHS[field] or "\0" in value:
+        raise InvalidArgument.of(field, f"At most {_MAX_TEXT_LENGTHS[field]} characters, none of them NUL.")

@@ -116,6 +116,11 @@ class MediaStore:
             _check_size(result.meta["size"], max_bytes)
             return bytes(await result.bytes_async())
 
+    async def read(self, key: str, *, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to before ``end``, which must lie within the file. Raises NotFound."""
+        with _store_errors():
+            return bytes(await obstore.get_range_async(self._store, key, start=start, end=end))
+
     async def size(self, key: str) -> int:
         """Bytes of a file. Raises NotFound."""
         with _store_errors():

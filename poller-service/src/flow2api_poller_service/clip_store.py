@@ -1,4 +1,4 @@
-"""Brings a finished clip from the upstream into the media store, in constant memory, checked on its way."""
+"""Brings a finished clip from the upstream into the media store, in constant memory, checked on its way and after."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from flow2api_common.errors import Flow2APIError
+from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore, media_key
 from flow2api_poller_service.look import Look
 from flow2api_poller_service.mp4 import ClipInspector, NotAClip
 from flow2api_poller_service.pool import TokenPool
+from flow2api_poller_service.stills.studio import StillStudio
+from flow2api_poller_service.stills.wire import Playability, Still, Stills
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_upstream.port import Account, MediaHandle, MediaStream, Provider, UpstreamFailure
 
+log = get_logger(__name__)
+
 CONTENT_TYPE: Final = "video/mp4"
+THUMBNAIL_TYPE: Final = "image/webp"
+SPRITESHEET_TYPE: Final = "image/jpeg"
+"""What OpenAI's clients are promised (docs/upstream/openai.md, "Content")."""
 
 
 class ClipStore:
     """Stores clips. The id of a file is that of its job and stage: a repeat writes the same file again."""
 
-    def __init__(self, *, store: MediaStore, pool: TokenPool, max_bytes: int) -> None:
+    def __init__(self, *, store: MediaStore, pool: TokenPool, studio: StillStudio, max_bytes: int) -> None:
         self._store = store
         self._pool = pool
+        self._studio = studio
         self._max_bytes = max_bytes
 
     async def store(self, provider: Provider, look: Look, media: MediaHandle) -> video_events_pb2.VideoStored:
@@ -54,6 +64,7 @@ class ClipStore:
                 max_bytes=self._max_bytes,
             )
         facts = inspector.finish()
+        stills = await self._look_at(key, size_bytes)
         return video_events_pb2.VideoStored(
             media_id=media_id,
             object_key=key,
@@ -63,6 +74,42 @@ class ClipStore:
             height=facts.height,
             duration_ms=facts.duration_ms,
             result_handle=media,
+            thumbnail=await self._store_still(look.message, "thumbnail", stills.thumbnail, THUMBNAIL_TYPE),
+            spritesheet=await self._store_still(look.message, "spritesheet", stills.spritesheet, SPRITESHEET_TYPE),
+        )
+
+    async def _look_at(self, key: str, size_bytes: int) -> Stills:
+        """Whether the store has the clip as it came, and what can be seen in it. A clip that cannot be shown goes."""
+        stored_bytes = await self._store.size(key)
+        if stored_bytes == size_bytes:
+            stills = await self._studio.stills_of(key, size_bytes=size_bytes)
+            if stills.playability is not Playability.BROKEN:
+                return stills
+        await self._store.delete(key)
+        if stored_bytes != size_bytes:
+            raise NotAClip(f"The stored clip has {stored_bytes} bytes instead of {size_bytes}.")
+        raise NotAClip("The clip cannot be played.")
+
+    async def _store_still(
+        self, message: video_events_pb2.PollVideo, variant: str, still: Still | None, content_type: str
+    ) -> video_events_pb2.StoredStill | None:
+        """Store a picture of the clip. Its failure is not the clip's."""
+        if still is None:
+            return None
+        media_id = media_id_of(message, variant)
+        key = media_key(media_id, content_type)
+        try:
+            await self._store.put(key, still.data, content_type=content_type)
+        except Flow2APIError as error:
+            log.warning("still_not_stored", variant=variant, reason=error.reason)
+            return None
+        return video_events_pb2.StoredStill(
+            media_id=media_id,
+            object_key=key,
+            content_type=content_type,
+            size_bytes=len(still.data),
+            width=still.width,
+            height=still.height,
         )
 
     async def _checked(self, stream: MediaStream, inspector: ClipInspector) -> AsyncIterator[bytes]:
@@ -77,6 +124,7 @@ class ClipStore:
         inspector.finish()
 
 
-def media_id_of(message: video_events_pb2.PollVideo) -> str:
-    """Where the clip of this stage of this job is stored, always the same."""
-    return hashlib.sha256(f"{message.video_id}:{message.stage}".encode()).hexdigest()[:32]
+def media_id_of(message: video_events_pb2.PollVideo, variant: str = "") -> str:
+    """Where the clip of this stage of this job is stored, or a picture of it, always the same."""
+    name = f"{message.video_id}:{message.stage}" + (f":{variant}" if variant else "")
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

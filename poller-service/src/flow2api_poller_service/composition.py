@@ -19,6 +19,7 @@ from flow2api_poller_service.renewals import LeaseRenewals
 from flow2api_poller_service.reports import Reports
 from flow2api_poller_service.schedule import Schedule
 from flow2api_poller_service.settings import PollerServiceSettings
+from flow2api_poller_service.stills.studio import StillStudio
 from flow2api_poller_service.worker import PollWorker
 from flow2api_upstream.registry import build_registry
 
@@ -52,11 +53,16 @@ async def running_poller_service(
             )
         )
         nats = await stack.enter_async_context(nats_connection(settings, "poller"))
+        store = MediaStore.open(settings.media_url)
+        studio = StillStudio(
+            store=store, processes=settings.poller_still_processes, time_limit=settings.poller_still_time_limit
+        )
+        stack.push_async_callback(studio.aclose)
         pool = TokenPool(channel, credential_ttl=settings.poller_credential_ttl)
         schedule = Schedule.of(settings)
         following = Following(
             looks=GroupLooks(pool=pool, clock=clock, schedule=schedule),
-            clips=ClipStore(store=MediaStore.open(settings.media_url), pool=pool, max_bytes=settings.video_max_bytes),
+            clips=ClipStore(store=store, pool=pool, studio=studio, max_bytes=settings.video_max_bytes),
             pool=pool,
             renewals=LeaseRenewals(pool=pool, clock=clock, batch=settings.poller_batch),
             reports=Reports(nats=nats, clock=clock),

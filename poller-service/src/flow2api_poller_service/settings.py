@@ -50,6 +50,10 @@ class FollowSettings(BaseServiceSettings):
     """How long a finished clip that cannot be fetched is asked for again."""
     poller_store_retry: Duration = timedelta(seconds=5)
     """Pause before it is."""
+    poller_still_processes: int = Field(default=2, ge=0, le=64)
+    """Processes that look whether clips play and make their thumbnails; 0: clips are not decoded and have none."""
+    poller_still_time_limit: Duration = timedelta(seconds=20)
+    """How long one clip is looked at; a clip that takes longer is stored without pictures."""
     video_max_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1024)
     """Largest clip that is stored."""
 

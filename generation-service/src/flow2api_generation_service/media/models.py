@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy import BigInteger, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flow2api_common.database import UtcDateTime
@@ -15,6 +15,7 @@ class MediaRow(Base):
     """One stored file."""
 
     __tablename__ = "media"
+    __table_args__ = (Index("ix_media_create_time", "create_time"), Index("ix_media_derived_from", "derived_from"))
 
     media_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     object_key: Mapped[str] = mapped_column(String(256))
@@ -30,6 +31,9 @@ class MediaRow(Base):
     api_key_id: Mapped[str] = mapped_column(String(64), default="")
     # The image generation or video job that made it; empty for uploads.
     generation_id: Mapped[str] = mapped_column(String(64), default="")
+    # The file that it was made of, with which it goes, and what of it; empty for files of their own.
+    derived_from: Mapped[str | None] = mapped_column(String(64))
+    variant: Mapped[str] = mapped_column(String(32), default="")
     # The client's name of an upload, for people.
     file_name: Mapped[str] = mapped_column(Text, default="")
     # Where it also lives upstream: the provider, the token and the provider's own handle.

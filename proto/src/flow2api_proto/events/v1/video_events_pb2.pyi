@@ -352,6 +352,8 @@ class VideoStored(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     RESULT_HANDLE_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_FIELD_NUMBER: _builtins.int
+    SPRITESHEET_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """Identifier of the stored file."""
     object_key: _builtins.str
@@ -368,6 +370,14 @@ class VideoStored(_message.Message):
     """Length in milliseconds; 0 if unknown."""
     result_handle: _builtins.str
     """The upstream's handle of the clip (JSON), for extending or remixing it later; opaque."""
+    @_builtins.property
+    def thumbnail(self) -> Global___StoredStill:
+        """A still of it; unset if none could be made."""
+
+    @_builtins.property
+    def spritesheet(self) -> Global___StoredStill:
+        """Frames of it in rows, from its beginning to its end; unset if none could be made."""
+
     def __init__(
         self,
         *,
@@ -379,14 +389,58 @@ class VideoStored(_message.Message):
         height: _builtins.int = ...,
         duration_ms: _builtins.int = ...,
         result_handle: _builtins.str = ...,
+        thumbnail: Global___StoredStill | None = ...,
+        spritesheet: Global___StoredStill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spritesheet", b"spritesheet", "thumbnail", b"thumbnail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_ms", b"duration_ms", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "result_handle", b"result_handle", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_ms", b"duration_ms", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "result_handle", b"result_handle", "size_bytes", b"size_bytes", "spritesheet", b"spritesheet", "thumbnail", b"thumbnail", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VideoStored: _TypeAlias = VideoStored  # noqa: Y015
+
+@_typing.final
+class StoredStill(_message.Message):
+    """A picture that was made of a clip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    OBJECT_KEY_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """Identifier of the stored file."""
+    object_key: _builtins.str
+    """Where it is in the object store."""
+    content_type: _builtins.str
+    """MIME type."""
+    size_bytes: _builtins.int
+    """Length in bytes."""
+    width: _builtins.int
+    """Width in pixels."""
+    height: _builtins.int
+    """Height in pixels."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        object_key: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredStill: _TypeAlias = StoredStill  # noqa: Y015
 
 @_typing.final
 class VideoFailed(_message.Message):

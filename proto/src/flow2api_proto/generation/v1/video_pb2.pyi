@@ -173,6 +173,7 @@ class Video(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    SPRITESHEET_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """Identifier: `video_` and lower-case letters and digits."""
     model_id: _builtins.str
@@ -235,6 +236,10 @@ class Video(_message.Message):
     def placement(self) -> Global___VideoPlacement:
         """Where it was served. For operators; clients are not shown it."""
 
+    @_builtins.property
+    def spritesheet(self) -> _media_pb2.Media:
+        """Frames of it in rows, from its beginning to its end, when there is such a picture."""
+
     def __init__(
         self,
         *,
@@ -259,10 +264,11 @@ class Video(_message.Message):
         api_key_id: _builtins.str = ...,
         placement: Global___VideoPlacement | None = ...,
         warning: _builtins.str = ...,
+        spritesheet: _media_pb2.Media | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "placement", b"placement", "size", b"size", "submit_time", b"submit_time", "thumbnail", b"thumbnail"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "placement", b"placement", "size", b"size", "spritesheet", b"spritesheet", "submit_time", b"submit_time", "thumbnail", b"thumbnail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "complete_time", b"complete_time", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "error", b"error", "expire_time", b"expire_time", "media", b"media", "metadata", b"metadata", "model_id", b"model_id", "placement", b"placement", "progress_percent", b"progress_percent", "prompt", b"prompt", "queue_position", b"queue_position", "size", b"size", "source_video_id", b"source_video_id", "state", b"state", "submit_time", b"submit_time", "thumbnail", b"thumbnail", "version", b"version", "video_id", b"video_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "complete_time", b"complete_time", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "error", b"error", "expire_time", b"expire_time", "media", b"media", "metadata", b"metadata", "model_id", b"model_id", "placement", b"placement", "progress_percent", b"progress_percent", "prompt", b"prompt", "queue_position", b"queue_position", "size", b"size", "source_video_id", b"source_video_id", "spritesheet", b"spritesheet", "state", b"state", "submit_time", b"submit_time", "thumbnail", b"thumbnail", "version", b"version", "video_id", b"video_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -198,10 +198,14 @@ async def test_variants_of_the_content(client: httpx.AsyncClient, world: Any, ma
     missing = await client.get("/v1/videos/video_1/content?variant=thumbnail")
     await world.generation.change_video("video_1", thumbnail=still)
     found = await client.get("/v1/videos/video_1/content?variant=thumbnail")
+    no_sheet = await client.get("/v1/videos/video_1/content?variant=spritesheet")
+    frames = await world.generation.add_media("frames", make_picture(kind="JPEG"), "image/jpeg")
+    await world.generation.change_video("video_1", spritesheet=frames)
     sheet = await client.get("/v1/videos/video_1/content?variant=spritesheet")
     unknown = await client.get("/v1/videos/video_1/content?variant=gif")
     assert (missing.status_code, found.headers["content-type"]) == (404, "image/webp")
-    assert [answer.json()["error"]["param"] for answer in (sheet, unknown)] == ["variant", "variant"]
+    assert (no_sheet.status_code, sheet.headers["content-type"]) == (404, "image/jpeg")
+    assert unknown.json()["error"]["param"] == "variant"
 
 
 async def test_a_result_link_opens_without_a_key_and_a_changed_one_does_not(

@@ -79,6 +79,7 @@ def poller_settings(
         poller_credential_ttl=timedelta(seconds=30),
         poller_store_patience=timedelta(seconds=2),
         poller_store_retry=timedelta(milliseconds=100),
+        poller_still_processes=0,
     )
 
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import av
 import pytest
+from PIL import Image
 
 from flow2api_common.errors import DependencyUnavailable, NotFound
 from flow2api_common.media_store import MediaStore
 from flow2api_common.nats_streams import VIDEO_JOBS
 from flow2api_poller_service.clip_store import media_id_of
 from flow2api_poller_service.group_look import GroupLooks
+from flow2api_poller_service.stills.studio import StillStudio
+from flow2api_poller_service.stills.wire import Playability, Stills
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
@@ -38,6 +41,55 @@ async def test_a_finished_clip_is_stored_and_its_lease_released(road: Any, polle
     await eventually(lambda: _is_free(road))
     assert (await road.token()).stats.success_count == 1
     await eventually(lambda: _is_empty(road))
+
+
+async def test_a_stored_clip_has_a_thumbnail_and_a_sheet_of_frames(road: Any, start_poller: Any) -> None:
+    message = await road.submit()
+    async with start_poller(poller_still_processes=1, poller_still_time_limit=timedelta(seconds=60)):
+        stored = (await road.end_of(message.video_id, timeout=60)).stored
+    for still, kind, size in (
+        (stored.thumbnail, "WEBP", (640, 360)),
+        (stored.spritesheet, "JPEG", (1024, 576)),
+    ):
+        data = await road.store.get(still.object_key, max_bytes=1_000_000)
+        assert len(data) == still.size_bytes
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            assert (picture.format, picture.size) == (kind, size)
+            assert (still.width, still.height) == size
+    assert len({stored.media_id, stored.thumbnail.media_id, stored.spritesheet.media_id}) == 3
+
+
+async def test_a_clip_that_cannot_be_played_is_asked_for_again(
+    road: Any, start_poller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    async def broken_once(self: StillStudio, key: str, *, size_bytes: int) -> Stills:
+        looks.append(key)
+        return Stills(Playability.BROKEN if len(looks) == 1 else Playability.UNKNOWN)
+
+    monkeypatch.setattr(StillStudio, "stills_of", broken_once)
+    message = await road.submit()
+    async with start_poller():
+        stored = (await road.end_of(message.video_id)).stored
+    assert len(looks) == 2
+    assert await road.store.size(stored.object_key) == stored.size_bytes
+    assert not stored.HasField("thumbnail")
+
+
+async def test_a_still_that_cannot_be_stored_fails_no_clip(
+    road: Any, start_poller: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: MediaStore, key: str, data: bytes, *, content_type: str) -> None:
+        raise DependencyUnavailable("the media store is away")
+
+    monkeypatch.setattr(MediaStore, "put", fail)
+    message = await road.submit()
+    async with start_poller(poller_still_processes=1, poller_still_time_limit=timedelta(seconds=60)):
+        stored = (await road.end_of(message.video_id, timeout=60)).stored
+    assert stored.size_bytes
+    assert not stored.HasField("thumbnail")
 
 
 async def test_a_clip_of_gemini_is_stored_too(road: Any, poller: None) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -39,6 +40,7 @@ _MAX_RETRIES = 3
 _RETRY_TIMEOUT = timedelta(seconds=30)
 _RETRY_AFTER = timedelta(seconds=1)
 _PING_KEY = "ping"
+_MEDIA_PREFIX = "media/"
 _SHARD_LENGTH = 2
 
 
@@ -55,7 +57,15 @@ def media_key(media_id: str, content_type: str) -> str:
 
     The directory is named by the end of the id, which is random; the beginning is the time, the same for years.
     """
-    return f"media/{media_id[-_SHARD_LENGTH:]}/{media_id}.{extension_of(content_type)}"
+    return f"{_MEDIA_PREFIX}{media_id[-_SHARD_LENGTH:]}/{media_id}.{extension_of(content_type)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One file of the store, and when it was written."""
+
+    key: str
+    modified_time: datetime
 
 
 class MediaStore:
@@ -142,6 +152,12 @@ class MediaStore:
             result = await obstore.get_async(self._store, key, options={"range": (start, stop)})
             async for piece in result.stream(min_chunk_size=_READ_CHUNK_BYTES):
                 yield bytes(piece)
+
+    async def pages(self, *, page_size: int) -> AsyncIterator[list[StoredObject]]:
+        """All media files, in pieces of that many or fewer, in any order."""
+        with _store_errors():
+            async for page in obstore.list(self._store, _MEDIA_PREFIX, chunk_size=page_size):
+                yield [StoredObject(each["path"], each["last_modified"]) for each in page]
 
     async def delete(self, key: str) -> None:
         """Remove a file; a missing one is fine."""

@@ -10,7 +10,8 @@ from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.images.idempotency import IdempotencyKeys
 from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
-from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.media.retention import MediaRetention
+from flow2api_generation_service.media.sweep import MediaSweep
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
 from flow2api_generation_service.webhooks.ledger import WebhookLedger
@@ -25,7 +26,8 @@ class Cleanup:
         self,
         *,
         database: Database,
-        media: MediaService,
+        retention: MediaRetention,
+        sweep: MediaSweep,
         keys: IdempotencyKeys,
         ledger: LedgerUpkeep,
         webhooks: WebhookLedger,
@@ -33,7 +35,8 @@ class Cleanup:
         clock: Clock,
     ) -> None:
         self._database = database
-        self._media = media
+        self._retention = retention
+        self._sweep = sweep
         self._keys = keys
         self._ledger = ledger
         self._webhooks = webhooks
@@ -51,8 +54,8 @@ class Cleanup:
 
     async def clean(self) -> None:
         """Remove everything that has expired. Raises DependencyUnavailable."""
-        while deleted := await self._media.delete_expired():
-            log.info("media_expired", file_count=deleted)
+        await self._retention.run_once()
+        await self._sweep.run_when_due()
         async with self._database.transaction() as session:
             oldest = self._clock() - self._settings.request_log_retention
             await RequestLogRepository(session).delete_before(oldest)

@@ -27,7 +27,9 @@ from flow2api_generation_service.lease_keeper import LeaseKeeper
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.ledger.reading import Ledger
 from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
+from flow2api_generation_service.media.retention import MediaRetention
 from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.media.sweep import MediaSweep
 from flow2api_generation_service.models_base import SCHEMA
 from flow2api_generation_service.requestlog.listing import RequestLogListing
 from flow2api_generation_service.servicer import GenerationServicer
@@ -164,7 +166,8 @@ def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> Generatio
     keys = IdempotencyKeys(database=database, clock=clock, retention=settings.idempotency_retention)
     cleanup = Cleanup(
         database=database,
-        media=parts.media,
+        retention=MediaRetention(database=database, media=parts.media, settings=settings, clock=clock),
+        sweep=MediaSweep(database=database, store=parts.store, settings=settings, clock=clock),
         keys=keys,
         ledger=LedgerUpkeep(database=database, settings=settings, unfinished=unfinished_videos, clock=clock),
         webhooks=webhooks.ledger,

@@ -54,6 +54,15 @@ class MediaRetentionSettings(BaseServiceSettings):
 
     media_retention: Duration = timedelta(days=7)
     """How long generated files are kept."""
+    media_max_total_bytes: int | None = Field(default=None, ge=1)
+    """Bytes that all files may take together; unset: any. Over it the oldest go before their time, except input
+    pictures of videos that are not yet handed in, and files younger than ``FLOW2API_MEDIA_SIZE_GRACE``."""
+    media_size_grace: Duration = timedelta(hours=1)
+    """How long a file is safe from going because all take too much."""
+    media_sweep_interval: Duration = timedelta(hours=6)
+    """How often the whole media store is looked through for bytes that belong to nothing, and for lost ones."""
+    media_orphan_grace: Duration = timedelta(days=1)
+    """How old bytes that belong to nothing must be to be removed. Not less than news of a stored video may take."""
     upload_retention: Duration = timedelta(days=1)
     """How long uploaded input pictures are kept."""
     upload_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)

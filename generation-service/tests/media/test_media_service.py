@@ -63,7 +63,7 @@ async def test_saved_picture_is_found_with_its_facts(
 async def test_upload_is_stored_and_usable_as_input(media: MediaService, picture: Callable[..., bytes]) -> None:
     data = picture((70, 40))
     row = await media.save_upload(chunks(data), api_key_id="key_1", file_name="cat.png")
-    source = await media.load_input(media_pb2.InputImage(media_id=row.media_id), api_key_id="key_1")
+    source = await media.load_input(row.media_id)
     assert (source.data, source.mime_type) == (data, "image/png")
     assert row.expire_time is not None
     assert row.expire_time - row.create_time == timedelta(days=1)
@@ -92,18 +92,18 @@ async def test_upload_over_the_limit_is_refused_before_it_has_all_come(media: Me
 
 
 async def test_inline_input_is_looked_at(media: MediaService, picture: Callable[..., bytes]) -> None:
-    source = await media.load_input(media_pb2.InputImage(data=picture(kind="WEBP")))
-    assert source.mime_type == "image/webp"
+    source = await media.load_picture(media_pb2.InputImage(data=picture(kind="WEBP")))
+    assert source.content_type == "image/webp"
     for bad in (media_pb2.InputImage(data=b"GIF89a nothing"), media_pb2.InputImage()):
         with pytest.raises(InvalidArgument) as raised:
-            await media.load_input(bad)
+            await media.load_picture(bad)
         assert raised.value.violations[0].field == "input_images"
 
 
 async def test_file_of_another_key_is_not_found(media: MediaService, picture: Callable[..., bytes]) -> None:
     row = await media.save_image(picture(), Origin(api_key_id="key_1"))
     with pytest.raises(NotFound) as raised:
-        await media.load_input(media_pb2.InputImage(media_id=row.media_id), api_key_id="key_2")
+        await media.load_picture(media_pb2.InputImage(media_id=row.media_id), api_key_id="key_2")
     assert raised.value.reason == "MEDIA_NOT_FOUND"
 
 
@@ -152,24 +152,10 @@ async def test_a_file_is_its_owner_s_to_remove(media: MediaService, picture: Cal
 
 
 async def test_stored_input_is_kept_once(media: MediaService, picture: Callable[..., bytes]) -> None:
-    first = await media.store_input(media_pb2.InputImage(data=picture()), api_key_id="key_1")
-    again = await media.store_input(media_pb2.InputImage(media_id=first.media_id), api_key_id="key_1")
+    first = await media.store_input(media_pb2.InputImage(data=picture()), api_key_id="key_1", video_id="video_1")
+    stored = media_pb2.InputImage(media_id=first.media_id)
+    again = await media.store_input(stored, api_key_id="key_1", video_id="video_2")
     assert again.media_id == first.media_id
-
-
-async def test_expired_file_is_not_found_and_then_removed(
-    media: MediaService, store: MediaStore, clock: TurnedClock, picture: Callable[..., bytes]
-) -> None:
-    old = await media.save_upload(chunks(picture()), api_key_id="key_1", file_name="old")
-    kept = await media.save_image(picture())
-    clock.ahead = timedelta(days=2)
-    with pytest.raises(NotFound):
-        await media.get(old.media_id)
-    assert await media.delete_expired() == 1
-    assert await media.delete_expired() == 0
-    with pytest.raises(NotFound):
-        await store.size(old.object_key)
-    assert (await media.get(kept.media_id)).media_id == kept.media_id
 
 
 async def test_recording_twice_keeps_the_first(media: MediaService, picture: Callable[..., bytes]) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
-from flow2api_common.errors import InvalidArgument, NotFound
+from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
 from flow2api_common.ids import new_id
+from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore, media_key
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import NotAPicture, Picture, as_input, look_at
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
+from flow2api_generation_service.videos.repository import needed_input_media
 from flow2api_proto.generation.v1 import media_pb2
 from flow2api_upstream.port import MediaHandle, SourceImage
 
+log = get_logger(__name__)
+
 INVALID_IMAGE = "INVALID_IMAGE"
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,16 @@ class MediaService:
         async with self._database.transaction(read_only=True) as session:
             return await MediaRepository(session).of_key(api_key_id, before=before, limit=limit, now=self._clock())
 
-    async def load_input(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> SourceImage:
-        """The bytes of an input picture. Raises like ``load_picture``."""
-        picture = await self.load_picture(image, api_key_id=api_key_id)
+    async def load_input(self, media_id: str) -> SourceImage:
+        """The bytes of an input picture of a job, also when its time is over: it is kept as long as the job needs it.
+
+        Raises like ``load_picture``.
+        """
+        async with self._database.transaction(read_only=True) as session:
+            row = await MediaRepository(session).get(media_id, now=None)
+        if row is None:
+            raise NotFound("An input image of the video does not exist any more.", reason="MEDIA_NOT_FOUND")
+        picture = await self._picture_of(await self._bytes_of(row))
         return SourceImage(data=picture.data, mime_type=picture.content_type)
 
     async def load_picture(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> Picture:
@@ -141,43 +153,66 @@ class MediaService:
             case "data":
                 data = image.data
             case "media_id":
-                row = await self.get(image.media_id, api_key_id=api_key_id)
-                if row.size_bytes > self._settings.upload_max_bytes:
-                    raise _invalid_image("The stored file is too large to be an input image.")
-                data = await self._store.get(row.object_key, max_bytes=self._settings.upload_max_bytes)
+                data = await self._bytes_of(await self.get(image.media_id, api_key_id=api_key_id))
             case _:
                 raise _invalid_image("An input image has neither data nor a media id.")
         if len(data) > self._settings.upload_max_bytes:
             raise _invalid_image(f"An input image is larger than {self._settings.upload_max_bytes // 2**20} MiB.")
+        return await self._picture_of(data)
+
+    async def _bytes_of(self, row: MediaRow) -> bytes:
+        if row.size_bytes > self._settings.upload_max_bytes:
+            raise _invalid_image("The stored file is too large to be an input image.")
+        return await self._store.get(row.object_key, max_bytes=self._settings.upload_max_bytes)
+
+    async def _picture_of(self, data: bytes) -> Picture:
         try:
             return await as_input(await look_at(data))
         except NotAPicture as exc:
             raise _invalid_image(str(exc)) from exc
 
-    async def store_input(self, image: media_pb2.InputImage, *, api_key_id: str) -> MediaRow:
-        """An input picture as a stored file that a job can refer to: the file itself, or a new one of inline bytes."""
+    async def store_input(self, image: media_pb2.InputImage, *, api_key_id: str, video_id: str) -> MediaRow:
+        """An input picture as a stored file that a job can refer to: the file itself, or a new one of inline bytes,
+        which is the job's own and goes once it is handed in."""
         if image.WhichOneof("source") == "media_id":
             return await self.get(image.media_id, api_key_id=api_key_id)
         picture = await self.load_picture(image)
-        row = await self._put(
-            picture, Origin(api_key_id=api_key_id), keep=self._settings.upload_retention, file_name=""
-        )
+        origin = Origin(api_key_id=api_key_id, generation_id=video_id)
+        row = await self._put(picture, origin, keep=self._settings.upload_retention, file_name="")
         await self.record(row)
         return row
 
     async def delete(self, row: MediaRow) -> None:
-        """Remove a file: first the row, so that nobody is sent to missing bytes. Safe to repeat."""
+        """Let a file go at once, but its bytes not before every video that uses them is handed in. Safe to repeat."""
         async with self._database.transaction() as session:
-            await MediaRepository(session).delete([row.media_id])
-        await self._store.delete(row.object_key)
+            await MediaRepository(session).expire([row.media_id], now=self._clock())
+        await self.remove_expired([row.media_id])
 
-    async def delete_expired(self, *, limit: int = 200) -> int:
-        """Remove files whose time is over; answers how many."""
+    async def remove_expired(self, media_ids: Collection[str]) -> None:
+        """Remove these files, and what was made of them, where their time is over. What cannot be removed now goes with
+        the next clean-up: the rows say so until then."""
         async with self._database.transaction(read_only=True) as session:
-            rows = await MediaRepository(session).expired(self._clock(), limit=limit)
-        for row in rows:
-            await self.delete(row)
-        return len(rows)
+            rows = await MediaRepository(session).expired(
+                self._clock(), limit=_AT_ONCE, media_ids=media_ids, spared=needed_input_media()
+            )
+        try:
+            await self.remove(rows)
+        except DependencyUnavailable as error:
+            log.warning("media_removed_later", reason=error.reason)
+
+    async def remove_objects(self, object_keys: Iterable[str]) -> None:
+        """Remove bytes that no row names. Raises DependencyUnavailable."""
+        for object_key in object_keys:
+            await self._store.delete(object_key)
+
+    async def remove(self, rows: Sequence[MediaRow]) -> None:
+        """Remove files whose time is over: first the bytes, so that a row is left to try again by.
+
+        Safe to repeat. Raises DependencyUnavailable.
+        """
+        await self.remove_objects(row.object_key for row in rows)
+        async with self._database.transaction() as session:
+            await MediaRepository(session).delete([row.media_id for row in rows])
 
     async def _put(self, picture: Picture, origin: Origin, *, keep: timedelta, file_name: str) -> MediaRow:
         media_id = new_id()

@@ -160,7 +160,10 @@ class VideoCreation:
         source_clip(job)
 
     async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:
-        rows = [await self._media.store_input(each, api_key_id=request.api_key_id) for each in request.input_images]
+        rows = [
+            await self._media.store_input(each, api_key_id=request.api_key_id, video_id=video_id)
+            for each in request.input_images
+        ]
         return [
             JobInputImageRow(video_id=video_id, position=position, media_id=row.media_id, role=image.role)
             for position, (row, image) in enumerate(zip(rows, request.input_images, strict=True))

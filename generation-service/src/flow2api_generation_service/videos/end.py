@@ -59,10 +59,14 @@ class VideoEnd:
         while (job := await self._get(video_id, api_key_id)).state not in FINAL_STATES:
             await self._cancel(job)
         async with self._database.transaction() as session:
-            await JobRepository(session).delete(video_id, states=FINAL_STATES)
-            file = await MediaRepository(session).get(job.media_id, now=self._clock()) if job.media_id else None
-        if file is not None:
-            await self._media.delete(file)
+            repository = JobRepository(session)
+            files = [job.media_id] if job.media_id else []
+            files += await repository.own_input_media(video_id)
+            await repository.delete(video_id, states=FINAL_STATES)
+            # With the job, so that a crash before the bytes are gone leaves somebody who knows of them.
+            await MediaRepository(session).expire(files, now=self._clock())
+        if files:
+            await self._media.remove_expired(files)
         log.info("video_deleted", video_id=video_id)
         await self._changes.announce(video_id)
 

@@ -19,9 +19,8 @@ from flow2api_common.logs import get_logger
 from flow2api_common.nats_client import Delivery
 from flow2api_generation_service.durations.learning import Durations, Observation
 from flow2api_generation_service.leasing import LeaseClient
-from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
-from flow2api_generation_service.media.service import MediaService, Origin
+from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.charges import VideoCharges, fate_of
@@ -33,10 +32,10 @@ from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.outbox import OutboxRelay
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import FINAL_STATES, FOLLOWED_STATES, JobState, Stage
+from flow2api_generation_service.videos.stored_clip import keys_of, rows_of
 from flow2api_generation_service.videos.transitions import JobTransitions
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
-from flow2api_upstream.port import MediaHandle
 from flow2api_upstream.port_to_tokens import success
 
 log = get_logger(__name__)
@@ -169,7 +168,9 @@ class EventConsumer:
             job.video_id, stage, media_id=stored.media_id, result_handle=stored.result_handle
         ):
             return False
-        await MediaRepository(session).add(self._new_row(stored, job))
+        media = MediaRepository(session)
+        for row in rows_of(stored, job, self._media):
+            await media.add(row)
         return True
 
     async def _fail(
@@ -194,27 +195,6 @@ class EventConsumer:
     async def _undo(self, job: JobRow | None, event: video_events_pb2.VideoEvent, kind: str | None) -> None:
         if kind == "stored" and (job is None or job.media_id != event.stored.media_id):
             log.info("late_clip_removed", media_id=event.stored.media_id)
-            await self._media.delete(self._new_row(event.stored, job))
+            await self._media.remove_objects(keys_of(event.stored))
         if kind == "stage_done" and job is not None and job.lease is not None and job.stage == Stage.GENERATE:
             await self._leases.release(token_pb2.Lease.FromString(job.lease), success())
-
-    def _new_row(self, stored: video_events_pb2.VideoStored, job: JobRow | None) -> MediaRow:
-        origin = Origin()
-        if job is not None:
-            origin = Origin(
-                generation_id=job.video_id,
-                api_key_id=job.api_key_id,
-                provider=job.provider or "",
-                token_id=job.token_id,
-                upstream_handle=MediaHandle(stored.result_handle),
-            )
-        return self._media.new_row(
-            media_id=stored.media_id,
-            object_key=stored.object_key,
-            content_type=stored.content_type,
-            size_bytes=stored.size_bytes,
-            width=stored.width,
-            height=stored.height,
-            duration_ms=stored.duration_ms,
-            origin=origin,
-        )

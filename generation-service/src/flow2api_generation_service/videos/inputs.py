@@ -14,7 +14,6 @@ from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.planning import SourceClip, plan_of
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import JobState
-from flow2api_proto.generation.v1 import media_pb2
 from flow2api_upstream.port import SourceImage
 
 
@@ -50,13 +49,10 @@ class VideoInputs:
         options = tuple(each for each in plan.options if source is None or each.provider == source.provider)
         return JobInputs(plan=plan, options=options, images=images, source=source)
 
-    async def load(self, job: JobRow, inputs: JobInputs) -> list[SourceImage]:
-        """The input pictures, as the call wants them in order. Raises NotFound when one has expired."""
+    async def load(self, inputs: JobInputs) -> list[SourceImage]:
+        """The input pictures, as the call wants them in order. Raises NotFound when one has gone."""
         rows = [inputs.images[index] for index in inputs.plan.image_order]
-        return [
-            await self._media.load_input(media_pb2.InputImage(media_id=row.media_id), api_key_id=job.api_key_id)
-            for row in rows
-        ]
+        return [await self._media.load_input(row.media_id) for row in rows]
 
 
 def source_clip(job: JobRow | None) -> SourceClip:

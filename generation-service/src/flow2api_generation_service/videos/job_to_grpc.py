@@ -18,9 +18,15 @@ _UNHAPPY_ENDS: Final = frozenset({JobState.FAILED, JobState.FILTERED, JobState.C
 
 
 def video_of(
-    job: JobRow, *, now: datetime, queue_position: int = 0, media: media_pb2.Media | None = None
+    job: JobRow,
+    *,
+    now: datetime,
+    queue_position: int = 0,
+    media: media_pb2.Media | None = None,
+    thumbnail: media_pb2.Media | None = None,
+    spritesheet: media_pb2.Media | None = None,
 ) -> video_pb2.Video:
-    """The job as its readers see it. ``media`` is the stored clip of a completed one."""
+    """The job as its readers see it. ``media`` is the stored clip of a completed one, the others are made of it."""
     state = JobState(job.state)
     video = video_pb2.Video(
         video_id=job.video_id,
@@ -46,6 +52,10 @@ def video_of(
         video.media.CopyFrom(media)
         if media.HasField("expire_time"):
             video.expire_time.CopyFrom(media.expire_time)
+        if thumbnail is not None:
+            video.thumbnail.CopyFrom(thumbnail)
+        if spritesheet is not None:
+            video.spritesheet.CopyFrom(spritesheet)
     if state in _UNHAPPY_ENDS:
         video.error.CopyFrom(video_pb2.VideoError(code=job.error_code or "", message=job.error_message or ""))
     if job.token_id is not None:

@@ -19,6 +19,7 @@ from flow2api_generation_service.videos.job_to_grpc import JOB_STATES, video_of
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import JobState
+from flow2api_generation_service.videos.stored_clip import SPRITESHEET, THUMBNAIL
 from flow2api_proto.generation.v1 import media_pb2, video_pb2
 
 DEFAULT_PAGE_SIZE: Final = 20
@@ -32,10 +33,19 @@ class JobSnapshot:
     job: JobRow
     queue_position: int
     media: media_pb2.Media | None
+    thumbnail: media_pb2.Media | None = None
+    spritesheet: media_pb2.Media | None = None
 
     def video(self, now: datetime) -> video_pb2.Video:
         """The job as its readers see it."""
-        return video_of(self.job, now=now, queue_position=self.queue_position, media=self.media)
+        return video_of(
+            self.job,
+            now=now,
+            queue_position=self.queue_position,
+            media=self.media,
+            thumbnail=self.thumbnail,
+            spritesheet=self.spritesheet,
+        )
 
 
 class VideoReader:
@@ -104,12 +114,17 @@ class VideoReader:
         now = self._clock()
         repository = JobRepository(session)
         positions = await repository.queue_positions([job.video_id for job in jobs if job.state == JobState.QUEUED])
-        files = await _files_of(session, jobs, now)
+        clips = [job.media_id for job in jobs if job.media_id is not None]
+        media = MediaRepository(session)
+        files = await media.with_ids(clips, now=now) if clips else {}
+        stills = await media.derived_from(list(files), now=now) if files else {}
         return [
             JobSnapshot(
                 job,
                 queue_position=positions.get(job.video_id, 0),
-                media=media_to_grpc(files[job.media_id]) if job.media_id in files else None,
+                media=_to_grpc(files.get(job.media_id or "")),
+                thumbnail=_to_grpc(stills.get((job.media_id or "", THUMBNAIL))),
+                spritesheet=_to_grpc(stills.get((job.media_id or "", SPRITESHEET))),
             )
             for job in jobs
         ]
@@ -126,7 +141,5 @@ def _time(
     return getattr(request, name).ToDatetime(tzinfo=UTC) if request.HasField(name) else None
 
 
-async def _files_of(session: AsyncSession, jobs: Sequence[JobRow], now: datetime) -> dict[str | None, MediaRow]:
-    repository = MediaRepository(session)
-    found = [await repository.get(job.media_id, now=now) for job in jobs if job.media_id is not None]
-    return {row.media_id: row for row in found if row is not None}
+def _to_grpc(row: MediaRow | None) -> media_pb2.Media | None:
+    return media_to_grpc(row) if row is not None else None

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import CursorResult, Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.states import FINAL_STATES, JobState
+
+_UNCERTAIN_STATES: Final = (JobState.QUEUED, JobState.SUBMITTING)
+
+
+def needed_input_media() -> Select[str]:
+    """The query for the files of input pictures of all jobs that are not certain to be handed in."""
+    statement = select(JobInputImageRow.media_id).join(JobRow, JobRow.video_id == JobInputImageRow.video_id)
+    return statement.where(JobRow.state.in_(_UNCERTAIN_STATES))
 
 
 class JobRepository:
@@ -62,6 +71,26 @@ class JobRepository:
         """The input pictures of a job, in order."""
         statement = select(JobInputImageRow).where(JobInputImageRow.video_id == video_id)
         return (await self._session.scalars(statement.order_by(JobInputImageRow.position))).all()
+
+    async def own_input_media(self, video_id: str) -> list[str]:
+        """Files of input pictures that were stored for this job alone."""
+        statement = select(MediaRow.media_id).join(JobInputImageRow, JobInputImageRow.media_id == MediaRow.media_id)
+        statement = statement.where(JobInputImageRow.video_id == video_id, MediaRow.generation_id == video_id)
+        return list(await self._session.scalars(statement))
+
+    async def spent_input_media(self, *, now: datetime, limit: int) -> list[str]:
+        """Files that were stored as input pictures of one job, which does not need them any more."""
+        statement = (
+            select(MediaRow.media_id)
+            .join(JobInputImageRow, JobInputImageRow.media_id == MediaRow.media_id)
+            .join(JobRow, JobRow.video_id == JobInputImageRow.video_id)
+            .where(
+                MediaRow.generation_id == JobRow.video_id,
+                MediaRow.expire_time > now,
+                JobRow.state.not_in(_UNCERTAIN_STATES),
+            )
+        )
+        return list(await self._session.scalars(statement.limit(limit)))
 
     async def page(
         self,

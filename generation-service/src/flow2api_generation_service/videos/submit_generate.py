@@ -194,7 +194,7 @@ class GenerateStage:
                 self._ticket(job, attempt, inputs.plan),
                 provider=self._providers.get(option.provider),
                 account=held.account,
-                pictures=await self._inputs.load(job, inputs),
+                pictures=await self._inputs.load(inputs),
                 call_for=lambda account: _call_for(job, option, inputs, account),
             )
         except AttemptLost:

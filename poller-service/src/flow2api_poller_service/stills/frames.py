@@ -122,7 +122,9 @@ def _sheet(tiles: list[Image.Image]) -> Image.Image:
     sheet = Image.new("RGB", (width * min(len(tiles), TILES_A_SIDE), height * rows))
     for index, tile in enumerate(tiles):
         row, column = divmod(index, TILES_A_SIDE)
-        sheet.paste(tile.resize((width, height)) if tile.size != (width, height) else tile, (column * width, row * height))
+        sheet.paste(
+            tile.resize((width, height)) if tile.size != (width, height) else tile, (column * width, row * height)
+        )
     return sheet
 
 

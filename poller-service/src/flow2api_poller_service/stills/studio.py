@@ -84,8 +84,8 @@ class StillStudio:
 
     async def _converse(self, decoder: asyncio.subprocess.Process, key: str, size_bytes: int) -> Stills:
         requests, replies = decoder.stdin, decoder.stdout
-        assert requests is not None, "it was started with pipes"
-        assert replies is not None, "it was started with pipes"
+        if requests is None or replies is None:  # it was started with both
+            raise _DecoderGone
         begun = False
         try:
             requests.write(CLIP.pack(size_bytes))

@@ -1,4 +1,4 @@
-"""``GET /v1/videos/{id}/content``: the clip, or a still of it."""
+"""``GET /v1/videos/{id}/content``: the clip, or a picture that was made of it."""
 
 from __future__ import annotations
 
@@ -47,11 +47,9 @@ def _stored(video: video_pb2.Video, variant: str) -> media_pb2.Media:
         raise NotFound("The video failed: it has no content.", reason="VIDEO_NOT_FOUND")
     if status != "completed":
         raise FailedPrecondition("The video is not ready yet.", reason="VIDEO_NOT_READY")
-    if variant == "spritesheet":
-        raise InvalidArgument.of("variant", "Spritesheets are not made.", reason="UNSUPPORTED_PARAMETER")
-    media = video.thumbnail if variant == "thumbnail" else video.media
-    if not media.media_id:
-        if variant == "thumbnail":
-            raise NotFound("This video has no thumbnail.", reason="MEDIA_NOT_FOUND")
+    if not video.media.media_id:
         raise NotFound("The file of this video has expired.", reason="VIDEO_EXPIRED")
+    media = {"video": video.media, "thumbnail": video.thumbnail, "spritesheet": video.spritesheet}[variant]
+    if not media.media_id:
+        raise NotFound(f"No {variant} could be made of this video.", reason="MEDIA_NOT_FOUND")
     return media

@@ -26,7 +26,9 @@ class PoolUpkeep:
         self._synced_until: datetime = clock()
 
     async def sweep(self) -> None:
-        """Write what Redis has missed, end leases past their deadline, wake tokens; rebuild an index that is lost."""
+        """Write what Redis has missed, end leases past their deadline, wake tokens; rebuild an index that is lost, or
+        that a restart of Redis may have brought back as it was before."""
+        await self._builder.ensure_current()
         try:
             await self._changes.retry()
             while await self._index.sweep():

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from redis.asyncio import Redis
 
+from flow2api_common.errors import InternalError
 from flow2api_token_service.leases.lua_values import (
     acquire_args,
     checked,
@@ -44,6 +45,7 @@ from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
 
 _EPOCH_KEY = f"{KEY_PREFIX}:epoch"
 _TOKENS_KEY = f"{KEY_PREFIX}:tokens"
+_BUILDING_KEY = f"{KEY_PREFIX}:building"
 _STRATEGY_KEY = f"{KEY_PREFIX}:strategy"
 
 _OUTCOME_MEMORY = timedelta(hours=1)
@@ -69,6 +71,7 @@ class PoolIndex:
         self._read_live = PoolScript(redis, "read_live")
         self._take_stats = PoolScript(redis, "take_stats")
         self._drop_stats = PoolScript(redis, "drop_stats")
+        self._finish_build = PoolScript(redis, "finish_build")
 
     async def acquire(self, request: LeaseRequest) -> TakenLease | Refusal:
         """Choose a token and take a lease on it. A repeat with the same ``request_id`` gets the same lease."""
@@ -197,3 +200,22 @@ class PoolIndex:
         """Declare the index complete."""
         with redis_errors():
             await self._redis.set(_EPOCH_KEY, epoch)
+
+    async def begin_build(self, mark: str) -> str:
+        """Leave a mark that is gone when Redis is flushed; gives the one for `finish_build`. Builders share it."""
+        with redis_errors():
+            await self._redis.set(_BUILDING_KEY, mark, nx=True)
+            return str(await self._redis.get(_BUILDING_KEY) or "")
+
+    async def finish_build(self, mark: str) -> bool:
+        """Declare the index complete; False, and nothing done, when the mark is gone and what was written with it."""
+        answer = await self._finish_build(mark=mark)
+        return bool(answer["is_whole"])
+
+    async def server_id(self) -> str:
+        """Another one after each start of Redis, and on another server; empty where Redis does not tell."""
+        try:
+            with redis_errors():
+                return str((await self._redis.info("server")).get("run_id", ""))
+        except InternalError:
+            return ""

@@ -39,6 +39,7 @@ class IndexBuilder:
         self._put_keys = put_keys
         self._strategy = strategy
         self._building = asyncio.Lock()
+        self._server = ""
 
     async def ensure_built(self) -> None:
         """Return when the index is complete. Raises DependencyUnavailable when Redis or SQL is away."""
@@ -50,12 +51,27 @@ class IndexBuilder:
                         return
                 await self._locks.wait_until_free(_LOCK_NAME)
 
+    async def ensure_current(self) -> None:
+        """Build the index anew when Redis was started again: it may have come back as it was some time ago, without
+        what was written since, as with snapshots or a replica that took over. Raises DependencyUnavailable.
+        """
+        async with self._building:
+            server = await self._index.server_id()
+            if server and self._server and server != self._server:
+                log.info("redis_was_restarted")
+                await self.build()
+
     async def build(self) -> None:
         """Write everything from SQL over what Redis has. Leases in flight are left alone."""
-        await self._index.put_strategy(self._strategy)
-        await self._put_keys()
-        await self._put_tokens()
-        await self._index.mark_built(new_id())
+        while True:
+            server, mark = await self._index.server_id(), await self._index.begin_build(new_id())
+            await self._index.put_strategy(self._strategy)
+            await self._put_keys()
+            await self._put_tokens()
+            if await self._index.finish_build(mark):
+                break
+            log.warning("pool_index_lost_while_built")
+        self._server = server
         log.info("pool_index_built")
 
     async def with_index(self, call: Callable[[], Awaitable[T]]) -> T:

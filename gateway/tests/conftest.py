@@ -638,7 +638,8 @@ class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
         return generation_service_pb2.ListMediaResponse(media=newest[: request.page_size], next_page_token=more)
 
     async def DeleteMedia(self, request: Any, context: Any) -> Any:
-        del self.media[request.media_id]
+        if self.media.pop(request.media_id, None) is None:
+            raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
         return generation_service_pb2.DeleteMediaResponse()
 
     async def GetGenerationStats(self, request: Any, context: Any) -> Any:

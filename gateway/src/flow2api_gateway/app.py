@@ -36,6 +36,7 @@ from flow2api_gateway.gemini.content import endpoints as gemini_content_endpoint
 from flow2api_gateway.gemini.dialect import GoogleDialect
 from flow2api_gateway.gemini.files import endpoints as gemini_file_endpoints
 from flow2api_gateway.gemini.files import upload_endpoint as gemini_upload_endpoint
+from flow2api_gateway.gemini.interactions import endpoints as gemini_interaction_endpoints
 from flow2api_gateway.gemini.videos import endpoints as gemini_video_endpoints
 from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
@@ -52,6 +53,7 @@ _ROUTERS: Final = (
     gemini_video_endpoints.router,
     gemini_file_endpoints.router,
     gemini_upload_endpoint.router,
+    gemini_interaction_endpoints.router,
     gemini_models_endpoints.router,
     models_endpoints.router,
     chat_endpoints.router,

@@ -68,8 +68,7 @@ def render_google_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     """The answer that tells one of Google's clients about ``error``. Safe to call for any error of the tree."""
     headers = render_openai_error(error).headers
     if path == INTERACTIONS_PATH or path.startswith(f"{INTERACTIONS_PATH}/"):
-        status = 401 if error.reason == "API_KEY_INVALID" else _status(error)
-        return RenderedError(status, {"error": interaction_error(error)}, headers)
+        return RenderedError(_usual_status(error), {"error": interaction_error(error)}, headers)
     status = _status(error)
     document: dict[str, Any] = {"code": status, "message": _message(error), "status": _word(error, status)}
     details = _details(error, status)
@@ -80,14 +79,17 @@ def render_google_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
 
 def interaction_error(error: Flow2APIError) -> dict[str, Any]:
     """The error of an interaction: a word instead of a number."""
-    status = 401 if error.reason == "API_KEY_INVALID" else _status(error)
-    word = _INTERACTION_WORDS_BY_REASON.get(error.reason) or _INTERACTION_WORDS[_word(error, status)]
+    word = _INTERACTION_WORDS_BY_REASON.get(error.reason) or _INTERACTION_WORDS[_word(error, _usual_status(error))]
     return {"code": word, "message": _message(error)}
 
 
 def _status(error: Flow2APIError) -> int:
+    return _STATUS_BY_REASON.get(error.reason) or _usual_status(error)
+
+
+def _usual_status(error: Flow2APIError) -> int:
     status = rule_for(error).status
-    return _STATUS_BY_REASON.get(error.reason) or _STATUS_BY_STATUS.get(status, status)
+    return _STATUS_BY_STATUS.get(status, status)
 
 
 def _word(error: Flow2APIError, status: int) -> str:

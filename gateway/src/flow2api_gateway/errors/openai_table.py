@@ -96,6 +96,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "MODEL_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "model_not_found"),
     "VIDEO_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "video_not_found"),
     "MEDIA_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "media_not_found"),
+    "INTERACTION_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "interaction_not_found"),
     "UPLOAD_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "upload_not_found"),
     "WEBHOOK_ENDPOINT_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "webhook_endpoint_not_found"),
     "WEBHOOK_DELIVERY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "webhook_delivery_not_found"),

@@ -1,0 +1,1 @@
+"""``interactions``: pictures and clips, at once, streamed or in the background."""

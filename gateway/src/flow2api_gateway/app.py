@@ -26,6 +26,7 @@ from flow2api_gateway.admin import (
     transfer_endpoints,
     webhook_endpoints,
 )
+from flow2api_gateway.documented_app import DocumentedApp
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.edge.validation import param_path
@@ -92,7 +93,7 @@ log = get_logger(__name__)
 
 def build_app(gateway: Gateway) -> FastAPI:
     """The application over the parts of ``gateway``; it owns none of them."""
-    app = FastAPI(
+    app = DocumentedApp(
         title="Flow2API",
         version="0.1.0",
         description="OpenAI-compatible door to Google's image and video generation.",

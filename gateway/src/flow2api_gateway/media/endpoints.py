@@ -14,15 +14,16 @@ from flow2api_gateway.gateway import GatewayDep
 from flow2api_gateway.media.conversion import convert_picture, parse_variant
 from flow2api_gateway.media.links import MediaLink
 from flow2api_gateway.media.serving import ServedFile, serve_bytes, serve_stored
-from flow2api_gateway.openai.documents import ERRORS
+from flow2api_gateway.openai.documents import answers_bytes
 from flow2api_proto.generation.v1 import generation_service_pb2
 
 router: Final = APIRouter(tags=["media"])
+_CONTENT_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "video/mp4")
 _MAX_CONVERTED_BYTES: Final = 64 << 20
 
 
 @router.head("/media/{media_id}", include_in_schema=False)
-@router.get("/media/{media_id}", summary="Open a result", responses=ERRORS)
+@router.get("/media/{media_id}", summary="Open a result", responses=answers_bytes("The file.", *_CONTENT_TYPES))
 async def open_media(
     request: Request,
     gateway: GatewayDep,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pydantic import BaseModel
+
+from flow2api_gateway.errors.openai_table import RULES_BY_REASON
 
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -22,20 +25,95 @@ ERROR_SCHEMA: dict[str, Any] = {
         }
     },
 }
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {"description": "An error.", "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+_MEANINGS: Final[Mapping[int, str]] = {
+    400: "The request is wrong: the message says what, `param` where.",
+    401: "No key, or one that does not fit.",
+    403: "The key, or the link, does not allow this.",
+    404: "There is no such thing.",
+    405: "Not for this method.",
+    408: "The body did not come in time.",
+    409: "Another request, or the state of the thing, is in the way.",
+    413: "The body is too large.",
+    415: "The body is of a type that is not taken.",
+    429: "Too much at once, or no quota left.",
+    500: "A fault of ours.",
+    502: "The upstream failed.",
+    503: "Not available right now.",
+    504: "The upstream took too long.",
+}
+_EXAMPLE: Final = {
+    "error": {
+        "message": "Invalid size '0x0'. Use 'auto' or a size such as '1024x1024'.",
+        "type": "invalid_request_error",
+        "param": "size",
+        "code": "invalid_value",
+    }
 }
 
 
-def takes_json(model: type[BaseModel]) -> dict[str, Any]:
+def _error(status: int) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": ERROR_SCHEMA}
+    if status == 400:
+        content["example"] = _EXAMPLE
+    return {"description": _MEANINGS[status], "content": {"application/json": content}}
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: _error(status) for status in sorted({rule.status for rule in RULES_BY_REASON.values()})
+}
+"""Every status that the table of errors knows."""
+
+
+def answers(
+    example: Any,
+    *,
+    description: str = "Done.",
+    required: tuple[str, ...] = (),
+    others: Mapping[str, str] | None = None,
+) -> dict[int | str, dict[str, Any]]:
+    """``responses`` of an endpoint that answers a JSON object with these members, or one of the errors.
+
+    ``others``: further content types and what they are.
+    """
+    schema = {"type": "object", "required": list(required or example)}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    for content_type, what in (others or {}).items():
+        content[content_type] = {"schema": {"type": "string", "description": what}}
+    return {200: {"description": description, "content": content}, **ERRORS}
+
+
+def answers_bytes(description: str, *content_types: str) -> dict[int | str, dict[str, Any]]:
+    """``responses`` of an endpoint that answers a file, whole, in part, or not at all when it is known."""
+    file = {"schema": {"type": "string", "format": "binary"}}
+    content = dict.fromkeys(content_types, file)
+    return {
+        200: {"description": description, "content": content},
+        206: {"description": "One range of it.", "content": content},
+        304: {"description": "It is what the client has."},
+        416: {"description": "The range lies outside."},
+        **ERRORS,
+    }
+
+
+def takes_json(model: type[BaseModel], example: Any = None) -> dict[str, Any]:
     """``openapi_extra`` of an endpoint that takes a JSON body."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(model)}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": _body(model, example)}}}
 
 
-def takes_json_or_form(model: type[BaseModel]) -> dict[str, Any]:
+def takes_json_or_form(model: type[BaseModel], example: Any = None) -> dict[str, Any]:
     """``openapi_extra`` of an endpoint that takes a JSON body or a form with the same fields."""
-    content = {"application/json": {"schema": _schema(model)}, "multipart/form-data": {"schema": {"type": "object"}}}
+    content = {
+        "application/json": _body(model, example),
+        "multipart/form-data": {"schema": _schema(model)},
+    }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _body(model: type[BaseModel], example: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"schema": _schema(model)}
+    if example is not None:
+        body["example"] = example
+    return body
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

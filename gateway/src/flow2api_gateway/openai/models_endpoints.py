@@ -12,7 +12,8 @@ from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.auth.models import may_use
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import GatewayDep
-from flow2api_gateway.openai.documents import ERRORS
+from flow2api_gateway.openai import examples
+from flow2api_gateway.openai.documents import answers
 from flow2api_proto.generation.v1 import model_pb2
 
 router: Final = APIRouter(tags=["models"])
@@ -20,7 +21,7 @@ router: Final = APIRouter(tags=["models"])
 _KINDS: Final = {model_pb2.MODALITY_IMAGE: "image", model_pb2.MODALITY_VIDEO: "video"}
 
 
-@router.get("/v1/models", summary="List models", responses=ERRORS)
+@router.get("/v1/models", summary="List models", responses=answers(examples.MODEL_LIST))
 async def list_models(api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Every public id that the key may use, aliases included."""
     models = await gateway.catalog.list_all()
@@ -28,7 +29,11 @@ async def list_models(api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     return json_response({"object": "list", "data": usable})
 
 
-@router.get("/v1/models/{model_id:path}", summary="Read a model", responses=ERRORS)
+@router.get(
+    "/v1/models/{model_id:path}",
+    summary="Read a model",
+    responses=answers(examples.MODEL, required=("id", "object", "created", "owned_by")),
+)
 async def get_model(model_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """One model by its id, which may have slashes. One that the key may not use does not exist, as OpenAI has it."""
     model = await gateway.catalog.get(model_id)

@@ -39,7 +39,11 @@ async def healthz() -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/readyz", summary="Whether requests can be served")
+@router.get(
+    "/readyz",
+    summary="Whether requests can be served",
+    responses={503: {"description": "Not now: `checks` says what is missing."}},
+)
 async def readyz(gateway: GatewayDep) -> Response:
     """200 when every service behind and the media store answer; 503 otherwise and while shutting down."""
     names = list(gateway.peers.health)
@@ -55,7 +59,12 @@ async def readyz(gateway: GatewayDep) -> Response:
     return json_response(body, status=200 if is_ready else 503)
 
 
-@router.get("/metrics", summary="Numbers for Prometheus")
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
 async def metrics() -> Response:
     """All metrics of this process."""
     return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})

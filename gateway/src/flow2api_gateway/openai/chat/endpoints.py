@@ -21,13 +21,14 @@ from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.images import begun_generation, collect_images, generate_images
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import create_video, follow_video
+from flow2api_gateway.openai import examples
 from flow2api_gateway.openai.chat.chat_to_grpc import CHAT_FIELDS, check_values, image_request, video_request
 from flow2api_gateway.openai.chat.conversation import Conversation, read_conversation
 from flow2api_gateway.openai.chat.grpc_to_chat import ChatAnswer
 from flow2api_gateway.openai.chat.image_chat import image_chunks, image_completion
 from flow2api_gateway.openai.chat.schemas import ChatCompletionRequest
 from flow2api_gateway.openai.chat.video_chat import video_chunks, video_completion
-from flow2api_gateway.openai.documents import ERRORS, takes_json
+from flow2api_gateway.openai.documents import answers, takes_json
 from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope, link_to
 from flow2api_proto.generation.v1 import image_pb2, model_pb2, video_pb2
 
@@ -37,8 +38,8 @@ router: Final = APIRouter(tags=["chat"])
 @router.post(
     "/v1/chat/completions",
     summary="Make a picture or a clip in a conversation",
-    openapi_extra=takes_json(ChatCompletionRequest),
-    responses=ERRORS,
+    openapi_extra=takes_json(ChatCompletionRequest, examples.CHAT_REQUEST),
+    responses=answers(examples.CHAT_ANSWER, others={"text/event-stream": "With `stream`: events as they come."}),
 )
 async def create_chat_completion(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """The result as Markdown; with ``stream`` the progress comes as ``reasoning_content`` before it."""

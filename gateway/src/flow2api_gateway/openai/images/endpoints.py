@@ -22,7 +22,8 @@ from flow2api_gateway.errors.paid import after_payment
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.images import begun_generation, collect_images, generate_images
 from flow2api_gateway.generation.pictures import PictureSource, input_images
-from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
+from flow2api_gateway.openai import examples
+from flow2api_gateway.openai.documents import answers, takes_json, takes_json_or_form
 from flow2api_gateway.openai.images.edit_sources import edit_sources
 from flow2api_gateway.openai.images.grpc_to_images import image_events, images_answer
 from flow2api_gateway.openai.images.images_to_grpc import (
@@ -41,8 +42,12 @@ router: Final = APIRouter(tags=["images"])
 @router.post(
     "/v1/images/generations",
     summary="Make pictures",
-    openapi_extra=takes_json(ImageGenerationRequest),
-    responses=ERRORS,
+    openapi_extra=takes_json(ImageGenerationRequest, examples.IMAGE_REQUEST),
+    responses=answers(
+        examples.IMAGES_ANSWER,
+        required=("created", "data"),
+        others={"text/event-stream": "With `stream`: events as they come."},
+    ),
 )
 async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """The pictures as base64 or as links, all at once or each as it comes."""
@@ -52,7 +57,14 @@ async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep
 
 
 @router.post(
-    "/v1/images/edits", summary="Change pictures", openapi_extra=takes_json_or_form(ImageEditRequest), responses=ERRORS
+    "/v1/images/edits",
+    summary="Change pictures",
+    openapi_extra=takes_json_or_form(ImageEditRequest, examples.EDIT_REQUEST),
+    responses=answers(
+        examples.IMAGES_ANSWER,
+        required=("created", "data"),
+        others={"text/event-stream": "With `stream`: events as they come."},
+    ),
 )
 async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Like generations, from one to sixteen pictures."""

@@ -13,7 +13,7 @@ from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.gateway import GatewayDep
 from flow2api_gateway.generation.videos import get_video
 from flow2api_gateway.media.serving import ServedFile, serve_stored
-from flow2api_gateway.openai.documents import ERRORS
+from flow2api_gateway.openai.documents import answers_bytes
 from flow2api_gateway.openai.videos.grpc_to_videos import video_status
 from flow2api_proto.generation.v1 import media_pb2, video_pb2
 
@@ -21,7 +21,11 @@ router: Final = APIRouter(tags=["videos"])
 
 
 @router.head("/v1/videos/{video_id}/content", include_in_schema=False)
-@router.get("/v1/videos/{video_id}/content", summary="Download a video", responses=ERRORS)
+@router.get(
+    "/v1/videos/{video_id}/content",
+    summary="Download a video",
+    responses=answers_bytes("The file.", "video/mp4", "image/webp", "image/png", "image/jpeg"),
+)
 async def content(
     request: Request,
     video_id: str,

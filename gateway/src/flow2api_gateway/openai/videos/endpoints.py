@@ -19,7 +19,8 @@ from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import accept_video, get_video
-from flow2api_gateway.openai.documents import ERRORS, takes_json_or_form
+from flow2api_gateway.openai import examples
+from flow2api_gateway.openai.documents import answers, takes_json_or_form
 from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope, link_to
 from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object
 from flow2api_gateway.openai.videos.list_filters import states_of, time_of, words_of
@@ -34,6 +35,7 @@ from flow2api_gateway.openai.videos.videos_to_grpc import (
 from flow2api_proto.generation.v1 import video_pb2
 
 router: Final = APIRouter(tags=["videos"])
+_VIDEO: Final = answers(examples.VIDEO)
 
 # The SDK's poll helper waits this long between two looks; without it, one second for good.
 _POLL_HEADERS: Final = {"openai-poll-after-ms": "2000"}
@@ -47,7 +49,10 @@ _ORDERS: Final = {"desc": video_pb2.VIDEO_ORDER_UNSPECIFIED, "asc": video_pb2.VI
 
 
 @router.post(
-    "/v1/videos", summary="Make a video", openapi_extra=takes_json_or_form(VideoCreateRequest), responses=ERRORS
+    "/v1/videos",
+    summary="Make a video",
+    openapi_extra=takes_json_or_form(VideoCreateRequest, examples.VIDEO_REQUEST),
+    responses=_VIDEO,
 )
 async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Accepts a job and answers it as ``queued``; it is durable then."""
@@ -66,7 +71,7 @@ async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> R
     return video_answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
 
 
-@router.get("/v1/videos", summary="List videos", responses=ERRORS)
+@router.get("/v1/videos", summary="List videos", responses=answers(examples.VIDEO_LIST))
 async def list_all(
     api_key: ApiKeyDep,
     gateway: GatewayDep,
@@ -102,13 +107,13 @@ async def list_all(
     return json_response(video_list(page.videos, partial(link_to, gateway), has_more=has_more))
 
 
-@router.get("/v1/videos/{video_id}", summary="Read a video", responses=ERRORS)
+@router.get("/v1/videos/{video_id}", summary="Read a video", responses=_VIDEO)
 async def read(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Where it stands."""
     return video_answer(gateway, await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id))
 
 
-@router.delete("/v1/videos/{video_id}", summary="Delete a video", responses=ERRORS)
+@router.delete("/v1/videos/{video_id}", summary="Delete a video", responses=answers(examples.DELETED_VIDEO))
 async def delete(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Removes it and its files; a running one is cancelled."""
     with rpc_errors("generation"):
@@ -118,7 +123,7 @@ async def delete(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Resp
     return json_response({"id": video_id, "object": "video.deleted", "deleted": True})
 
 
-@router.post("/v1/videos/{video_id}/cancel", summary="Cancel a video", responses=ERRORS)
+@router.post("/v1/videos/{video_id}/cancel", summary="Cancel a video", responses=_VIDEO)
 async def cancel(video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Stops it. ``charge`` is ``none`` before it was submitted, ``charged`` after, ``unknown`` in between."""
     with rpc_errors("generation"):

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
 from starlette.responses import Response
@@ -23,6 +23,14 @@ from flow2api_gateway.openai.videos.grpc_to_videos import video_object
 from flow2api_proto.generation.v1 import video_pb2
 
 router: Final = APIRouter(tags=["videos"])
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The Video object, now and after each change.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "There is nothing new and there will be nothing."},
+    **ERRORS,
+}
 
 _EVENT_ID: Final = re.compile(r"(?P<version>[0-9]{1,18})-(?P<progress>[0-9]{1,3})(?P<final>-final)?", re.ASCII)
 _NO_CONTENT: Final = 204
@@ -37,7 +45,7 @@ class _Seen:
     is_final: bool = False
 
 
-@router.get("/v1/videos/{video_id}/events", summary="Follow a video", responses=ERRORS)
+@router.get("/v1/videos/{video_id}/events", summary="Follow a video", responses=_ANSWERS)
 async def follow(
     video_id: str,
     api_key: ApiKeyDep,

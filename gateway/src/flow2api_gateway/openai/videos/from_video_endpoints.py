@@ -16,7 +16,8 @@ from flow2api_gateway.edge.forms import read_json_or_form
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.videos import accept_video, get_video
-from flow2api_gateway.openai.documents import ERRORS, takes_json, takes_json_or_form
+from flow2api_gateway.openai import examples
+from flow2api_gateway.openai.documents import answers, takes_json, takes_json_or_form
 from flow2api_gateway.openai.options import parse_seconds
 from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope
 from flow2api_gateway.openai.videos.deadlines import deadline_of
@@ -29,10 +30,15 @@ from flow2api_proto.generation.v1 import video_pb2
 
 # Included before the routes of `{video_id}`, which would take these words for an id.
 router: Final = APIRouter(tags=["videos"])
+_VIDEO: Final = answers(examples.VIDEO)
+_SOURCE: Final = {"prompt": "at night", "video": {"id": "video_0190c2"}}
 
 
 @router.post(
-    "/v1/videos/edits", summary="Edit a video", openapi_extra=takes_json_or_form(VideoEditRequest), responses=ERRORS
+    "/v1/videos/edits",
+    summary="Edit a video",
+    openapi_extra=takes_json_or_form(VideoEditRequest, _SOURCE),
+    responses=_VIDEO,
 )
 async def edit(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """A new video from a completed one with another prompt."""
@@ -43,8 +49,8 @@ async def edit(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Res
 @router.post(
     "/v1/videos/extensions",
     summary="Extend a video",
-    openapi_extra=takes_json_or_form(VideoExtendRequest),
-    responses=ERRORS,
+    openapi_extra=takes_json_or_form(VideoExtendRequest, _SOURCE | {"seconds": "8"}),
+    responses=_VIDEO,
 )
 async def extend(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """A new video that goes on where a completed one ends."""
@@ -55,8 +61,8 @@ async def extend(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> R
 @router.post(
     "/v1/videos/{video_id}/remix",
     summary="Remix a video",
-    openapi_extra=takes_json(VideoRemixRequest),
-    responses=ERRORS,
+    openapi_extra=takes_json(VideoRemixRequest, {"prompt": "at night"}),
+    responses=_VIDEO,
 )
 async def remix(request: Request, video_id: str, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """A new video from a completed one with another prompt."""

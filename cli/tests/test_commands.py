@@ -101,3 +101,15 @@ def test_doctor_names_what_fails_without_secrets(run, monkeypatch: pytest.Monkey
     assert "FAIL Redis" in answer.output
     assert "ok   private NATS" in answer.output
     assert SECRET not in answer.output
+
+
+@pytest.mark.parametrize("command", [("tokens", "import"), ("proxies", "add")])
+def test_a_file_that_is_no_text_is_named_as_that(run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "program"
+    file.write_bytes(b"\x7fELF\xff\xfe" + SECRET.encode())
+
+    answer = run(*command, str(file))
+
+    assert answer.exit_code == 1
+    assert "no UTF-8 text" in answer.output
+    assert SECRET not in answer.output

@@ -57,6 +57,10 @@ def reported_errors() -> Iterator[None]:
     except _REPORTED as exc:
         print_error(str(exc))
         raise typer.Exit(EXIT_FAILED) from exc
+    except UnicodeDecodeError:
+        # The cause holds all that was read, which may be secrets.
+        print_error("what was to be read is no UTF-8 text")
+        raise typer.Exit(EXIT_FAILED) from None
 
 
 def run_command(command: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_proto.tokens.v1 import token_pb2
@@ -20,6 +21,7 @@ from flow2api_token_service.tokens.proto_to_token import (
     lease_request,
     new_token,
     outcome_report,
+    token_update,
     wait_timeout,
 )
 
@@ -123,6 +125,23 @@ class TestSecret:
             new_token(pb.CreateTokenRequest(secret="secret", remark="a\0"))
 
         assert field_of(caught.value) == "remark"
+
+
+class TestProject:
+    @pytest.mark.parametrize("project_id", ["../other", "..", "a?b=c", "a#b", "a b", "ä"])
+    def test_refuses_what_would_change_the_path_of_a_call(self, project_id):
+        with pytest.raises(InvalidArgument) as caught:
+            new_token(pb.CreateTokenRequest(secret="secret", project_id=project_id))
+
+        assert field_of(caught.value) == "project_id"
+
+    def test_refuses_it_in_a_change_too(self):
+        token = token_pb2.Token(token_id=1, project_id="../other")
+
+        with pytest.raises(InvalidArgument) as caught:
+            token_update(pb.UpdateTokenRequest(token=token, update_mask=FieldMask(paths=["project_id"])))
+
+        assert field_of(caught.value) == "project_id"
 
 
 def test_a_lease_lasts_as_long_as_asked_for():

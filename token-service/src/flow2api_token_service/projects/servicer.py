@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import grpc
@@ -15,13 +14,13 @@ from flow2api_token_service.audit.actor import actor_of
 from flow2api_token_service.audit.audit_log import AuditLog
 from flow2api_token_service.projects.administration import ProjectAdministration
 from flow2api_token_service.tokens.models import ProjectRow, TokenRow
+from flow2api_token_service.tokens.proto_to_token import check_project_id
 from flow2api_token_service.tokens.token_to_proto import timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _MAX_LENGTH = 200
 # It becomes part of upstream addresses.
-_PROJECT_ID = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class ProjectServicer(project_service_pb2_grpc.ProjectServiceServicer):
@@ -40,8 +39,7 @@ class ProjectServicer(project_service_pb2_grpc.ProjectServiceServicer):
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> pb.CreateProjectResponse:
         """Add a project."""
         project_id, title = _checked("project_id", request.project_id), _checked("title", request.title)
-        if project_id and _PROJECT_ID.fullmatch(project_id) is None:
-            raise InvalidArgument.of("project_id", "A project id has letters, digits, '-', '_' and '.' only.")
+        check_project_id(project_id)
         actor, target = actor_of(context), _target(request.token_id)
         async with self._audit.entry(actor, "project.create", target=target, detail=project_id) as entry:
             row, project = await self._administration.create(

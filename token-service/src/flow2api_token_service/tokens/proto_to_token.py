@@ -40,6 +40,7 @@ _KINDS = {number: kind for kind, number in KIND_TO_PROTO.items()}
 _STATES = {number: state for state, number in STATE_TO_PROTO.items()}
 _ONE_WORD = re.compile(r"[!-~]+")
 """Session tokens and API keys; only the keys of service accounts are documents."""
+_PROJECT_ID = re.compile(r"[A-Za-z0-9_.-]*")
 _SECRET_FIELD = "secret"  # noqa: S105 - a field name
 _PROXY_FIELD = "proxy_url"
 
@@ -57,6 +58,7 @@ def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
     """What CreateToken asks for."""
     for field in ("remark", "project_id", "project_name"):
         _check_text(field, getattr(request, field))
+    check_project_id(request.project_id)
     return NewToken(
         provider=request.provider or DEFAULT_PROVIDER,
         secret=_secret(request.secret),
@@ -88,6 +90,8 @@ def token_update(request: token_service_pb2.UpdateTokenRequest) -> TokenUpdate:
         value = getattr(request.token, path)
         if path in _MAX_TEXT_LENGTHS:
             _check_text(path, value)
+        if path == "project_id":
+            check_project_id(value)
         if path.endswith("_concurrency"):
             _limit(path, value)
         values[path] = value
@@ -97,6 +101,12 @@ def token_update(request: token_service_pb2.UpdateTokenRequest) -> TokenUpdate:
         changes_proxy=_PROXY_FIELD in paths,
         proxy=_own_proxy(request.proxy_url) if _PROXY_FIELD in paths else None,
     )
+
+
+def check_project_id(project_id: str) -> None:
+    """It becomes a part of paths, and may be empty."""
+    if project_id in {".", ".."} or _PROJECT_ID.fullmatch(project_id) is None:
+        raise InvalidArgument.of("project_id", "A project id has letters, digits, '-', '_' and '.' only.")
 
 
 def page_bounds(page_size: int, page_token: str) -> tuple[int, int]:

@@ -47,10 +47,12 @@ class TokenRepository:
 
         With ``lock`` nobody else changes it before the end of the transaction.
         """
-        statement = _whole().options(selectinload(TokenRow.projects)).where(TokenRow.id == token_id)
+        # One statement for all: a token has few rests and projects, and this is read with every refresh.
+        whole = (joinedload(TokenRow.stats), joinedload(TokenRow.rests), joinedload(TokenRow.projects))
+        statement = select(TokenRow).options(*whole).where(TokenRow.id == token_id)
         if lock:
             statement = statement.with_for_update(of=TokenRow)
-        row = (await self._session.execute(statement)).scalar_one_or_none()
+        row = (await self._session.execute(statement)).unique().scalar_one_or_none()
         if row is None:
             raise token_not_found(token_id)
         return row

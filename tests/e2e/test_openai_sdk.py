@@ -158,6 +158,59 @@ class TestVideos:
         assert video.error is not None
         assert video.error.code == "content_policy_violation"
 
+    def test_every_variant_of_the_content(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk():
+            video = client.videos.create_and_poll(
+                model=VIDEO_MODEL, prompt="waves with pictures", size="1280x720", seconds="8", poll_interval_ms=200
+            )
+            clip = client.videos.download_content(video.id, variant="video")
+            thumbnail = client.videos.download_content(video.id, variant="thumbnail")
+            sheet = client.videos.download_content(video.id, variant="spritesheet")
+        assert clip.response.headers["content-type"] == "video/mp4"
+        assert thumbnail.response.headers["content-type"] == "image/webp"
+        assert sheet.response.headers["content-type"] == "image/jpeg"
+        small, frames = picture_facts(thumbnail.read()), picture_facts(sheet.read())
+        assert (small.format, small.width, small.height) == ("WEBP", 640, 360)
+        assert (frames.format, frames.width, frames.height) == ("JPEG", 1024, 576)
+
+    def test_list_goes_over_pages_newest_first(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk():
+            made = [client.videos.create(model=VIDEO_MODEL, prompt=f"page {number}").id for number in range(3)]
+            first = client.videos.list(limit=2)
+            assert [each.id for each in first.data] == made[:0:-1]
+            assert first.has_next_page()
+            assert first.get_next_page().data[0].id == made[0]
+            everything = [each.id for each in client.videos.list(limit=2)]
+            assert everything[:3] == made[::-1]
+            oldest_first = [each.id for each in client.videos.list(order="asc", limit=2)]
+            assert oldest_first == everything[::-1]
+
+    def test_a_deleted_video_is_gone_with_its_content(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk():
+            video = client.videos.create_and_poll(model=VIDEO_MODEL, prompt="to be deleted", poll_interval_ms=200)
+            deleted = client.videos.delete(video.id)
+            assert (deleted.id, deleted.deleted) == (video.id, True)
+            for ask in (client.videos.retrieve, client.videos.download_content, client.videos.delete):
+                with pytest.raises(openai.NotFoundError):
+                    ask(video.id)
+
+    def test_content_of_a_video_that_is_not_ready_is_a_bad_request(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk():
+            video = client.videos.create(model=VIDEO_MODEL, prompt="[[fault:active]] for ever")
+            with pytest.raises(openai.BadRequestError) as caught:
+                client.videos.download_content(video.id)
+            client.videos.delete(video.id)
+        assert caught.value.code == "video_not_ready"
+
+    def test_a_video_is_remixed(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk():
+            source = client.videos.create_and_poll(
+                model=VIDEO_MODEL, prompt="the beginning", size="1280x720", seconds="8", poll_interval_ms=200
+            )
+            remixed = client.videos.remix(source.id, prompt="at night")
+            assert client.videos.poll(remixed.id, poll_interval_ms=200).status == "completed"
+        assert remixed.remixed_from_video_id == source.id
+
     def test_video_of_nobody_is_not_found(self, client: openai.OpenAI) -> None:
         with videos_of_the_sdk(), pytest.raises(openai.NotFoundError):
             client.videos.retrieve("video_of_nobody")

@@ -59,6 +59,7 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
         self.balances: list[token_service_pb2.ReportCreditsRequest] = []
         self.acquired: list[token_service_pb2.AcquireLeaseRequest] = []
         self.waiting = 0
+        self._given: dict[str, token_service_pb2.AcquireLeaseResponse] = {}
         self._changed = asyncio.Condition()
 
     @property
@@ -99,6 +100,10 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
     ) -> token_service_pb2.AcquireLeaseResponse:
         self.acquired.append(request)
         wait = request.wait_timeout.ToTimedelta().total_seconds()
+        given = self._given.get(request.request_id)
+        if given is not None and given.lease.lease_id in self.leases:
+            # A repeat of the call gets the same lease.
+            return given
         if not any(self._fitting(request)):
             raise FailedPrecondition("nobody", reason="NO_ELIGIBLE_TOKEN")
         self.waiting += 1
@@ -180,7 +185,12 @@ class PoolStandIn(token_service_pb2_grpc.TokenServiceServicer):
         )
         self.leases[lease.lease_id] = lease
         account.live.add(lease.lease_id)
-        return token_service_pb2.AcquireLeaseResponse(lease=lease, credential=account.credential, candidate_index=index)
+        given = token_service_pb2.AcquireLeaseResponse(
+            lease=lease, credential=account.credential, candidate_index=index
+        )
+        if request.request_id:
+            self._given[request.request_id] = given
+        return given
 
 
 class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):

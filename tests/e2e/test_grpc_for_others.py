@@ -17,8 +17,14 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from flow2api_proto.access.v1 import access_service_pb2
-from flow2api_proto.generation.v1 import generation_service_pb2
-from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
+from flow2api_proto.generation.v1 import generation_service_pb2, webhook_service_pb2
+from flow2api_proto.tokens.v1 import (
+    project_service_pb2,
+    proxy_service_pb2,
+    token_pb2,
+    token_service_pb2,
+    token_service_pb2_grpc,
+)
 from flow2api_testing.certificates import TestAuthority
 from flow2api_testing.programs import (
     SandboxProgram,
@@ -182,12 +188,27 @@ class TestReflection:
     def test_it_lists_every_service(self, databases) -> None:
         tokens, generation = (set(database.get_services()) for database in databases)
         own = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-        assert tokens == {"flow2api.tokens.v1.TokenService", "flow2api.access.v1.AccessService", *own}
-        assert generation == {"flow2api.generation.v1.GenerationService", *own}
+        assert tokens == {
+            "flow2api.tokens.v1.TokenService",
+            "flow2api.tokens.v1.ProxyService",
+            "flow2api.tokens.v1.ProjectService",
+            "flow2api.access.v1.AccessService",
+            *own,
+        }
+        assert generation == {
+            "flow2api.generation.v1.GenerationService",
+            "flow2api.generation.v1.WebhookService",
+            *own,
+        }
 
     def test_it_describes_every_method_and_message(self, databases) -> None:
         for database, modules in zip(
-            databases, ([token_service_pb2, access_service_pb2], [generation_service_pb2]), strict=True
+            databases,
+            (
+                [token_service_pb2, proxy_service_pb2, project_service_pb2, access_service_pb2],
+                [generation_service_pb2, webhook_service_pb2],
+            ),
+            strict=True,
         ):
             described = DescriptorPool(database)
             for module in modules:

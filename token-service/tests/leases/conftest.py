@@ -25,7 +25,7 @@ from flow2api_token_service.leases.waiting_line import WaitingLine
 from flow2api_token_service.redis_client import KEY_PREFIX, open_redis
 from flow2api_token_service.settings import QueueSettings, RedisSettings
 
-settings.register_profile("thorough", max_examples=1000, stateful_step_count=100)
+settings.register_profile("thorough", deadline=None, max_examples=1000, stateful_step_count=100)
 
 
 @pytest.fixture

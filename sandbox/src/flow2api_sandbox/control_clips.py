@@ -67,6 +67,7 @@ def _accept(world: World, account: Account, batch: ClipBatch) -> list[FlowAsset]
             operation_name=f"op-{name}",
             scene_id=new_id(),
             price=0,
+            route="flow.video_text",
         )
         clip = FlowAsset(
             name=name,

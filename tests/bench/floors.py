@@ -23,7 +23,7 @@ ECHO_METHOD = "/flow2api.bench.Echo/Stream"
 
 
 def http_floor() -> FastAPI:
-    """A FastAPI endpoint that parses its JSON body and streams as many events as a chat image does."""
+    """FastAPI endpoints that parse their JSON body: one streams as many events as a chat image does, one answers."""
     app = FastAPI()
     chunk = {
         "id": "chatcmpl-bench",
@@ -43,6 +43,11 @@ def http_floor() -> FastAPI:
             yield b"data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream")
+
+    @app.post("/v1/images/generations")
+    async def generate(request: Request) -> dict[str, object]:
+        await request.json()
+        return {"created": 0, "data": [{"url": "http://127.0.0.1/media/bench"}], "size": "1024x1024"}
 
     return app
 

@@ -25,15 +25,15 @@ def write_table(lines: Sequence[str], *, name: str, title: str, page: Path | Non
     page.write_text(f"{before}{begin}\n\nMeasured on {day}: {title}.\n\n{table}\n\n{end}{after}")
 
 
-def chain_lines(rows: Mapping[str, Mapping[int, Measurement]], *, floor: str) -> list[str]:
-    """The table of what stands beside a floor, at several concurrencies."""
+def chain_lines(rows: Mapping[str, Mapping[int, Measurement]], *, floors: Mapping[str, str]) -> list[str]:
+    """The table of what stands beside its floor, at several concurrencies."""
     lines = [
         "| what | at once | requests/s | p50 ms | p99 ms | p50 ÷ floor |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, by_concurrency in rows.items():
         for concurrency, seen in by_concurrency.items():
-            ratio = seen.p50 / rows[floor][concurrency].p50
+            ratio = seen.p50 / rows[floors[name]][concurrency].p50
             lines.append(
                 f"| {name} | {concurrency} | {seen.requests_per_second:.0f} | {seen.p50 * 1000:.1f} "
                 f"| {seen.p99 * 1000:.1f} | {ratio:.1f} |"

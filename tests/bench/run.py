@@ -21,29 +21,33 @@ from pathlib import Path
 import grpc.aio
 
 import floors
-from http_stream import streamed_post
+from http_stream import plain_post, streamed_post
 from leases import lease_lines, measure_leases
 from load import Call, Measurement, measure
 from polling import SIZES, measure_polling, polling_lines
 from report import chain_lines, write_table
 from system import Chain, floor_server, running_chain
 
-CONCURRENCY = (1, 16, 64)
+CONCURRENCY = (1, 16, 64, 256)
 CHAT = {
     "model": "gemini-3.1-flash-image-square",
     "stream": True,
     "messages": [{"role": "user", "content": "a lighthouse at dawn"}],
 }
+IMAGE = {"model": "gemini-3.1-flash-image-square", "prompt": "a lighthouse at dawn", "response_format": "url"}
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing that is measured."""
+    """One thing that is measured, beside the floor of this name."""
 
     name: str
     open_call: Callable[[], AbstractAsyncContextManager[Call]]
+    floor: str
 
 
+STREAMED = "bare FastAPI, streamed"
+PLAIN = "bare FastAPI, plain"
 PARTS = ("leases", "chain", "polling")
 
 
@@ -78,29 +82,40 @@ async def measure_pools(seconds: float, title: str, page: Path | None) -> None:
 
 
 async def measure_chain(seconds: float, title: str, page: Path | None) -> None:
-    """Streamed chat images through everything, beside the floors."""
+    """Streamed and plain images through everything, beside the floors."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flow2api-bench-")))
         http_port = await stack.enter_async_context(floor_server("http"))
         grpc_port = await stack.enter_async_context(floor_server("grpc"))
         chain = await stack.enter_async_context(running_chain(folder))
         subjects = (
-            Subject("bare FastAPI, streamed", lambda: _http(http_port, "")),
-            Subject("bare grpc.aio, server stream", lambda: _echo(grpc_port)),
-            Subject("whole chain, streamed chat image", lambda: _chat(chain)),
+            Subject(STREAMED, lambda: _http(http_port, ""), STREAMED),
+            Subject("bare grpc.aio, server stream", lambda: _echo(grpc_port), STREAMED),
+            Subject("whole chain, streamed chat image", lambda: _chat(chain), STREAMED),
+            Subject(PLAIN, lambda: _plain(http_port, ""), PLAIN),
+            Subject("whole chain, plain image", lambda: _plain(chain.port, chain.api_key), PLAIN),
         )
         rows: dict[str, dict[int, Measurement]] = {}
         for subject in subjects:
             rows[subject.name] = {}
             for concurrency in CONCURRENCY:
                 rows[subject.name][concurrency] = await measure(
-                    subject.open_call, concurrency=concurrency, seconds=seconds, warm_up=3
+                    subject.open_call, concurrency=concurrency, seconds=seconds, warm_up=3 if concurrency <= 64 else 1
                 )
-        write_table(chain_lines(rows, floor=subjects[0].name), name="chat images", title=title, page=page)
+        write_table(
+            chain_lines(rows, floors={subject.name: subject.floor for subject in subjects}),
+            name="chat images",
+            title=title,
+            page=page,
+        )
 
 
 def _http(port: int, bearer: str) -> AbstractAsyncContextManager[Call]:
     return streamed_post("127.0.0.1", port, "/v1/chat/completions", CHAT, bearer=bearer)
+
+
+def _plain(port: int, bearer: str) -> AbstractAsyncContextManager[Call]:
+    return plain_post("127.0.0.1", port, "/v1/images/generations", IMAGE, bearer=bearer)
 
 
 def _chat(chain: Chain) -> AbstractAsyncContextManager[Call]:

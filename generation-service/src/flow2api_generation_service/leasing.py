@@ -107,6 +107,13 @@ class LeaseClient:
             answer = await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
         return list(answer.renewals)
 
+    async def pool_is_restoring(self) -> bool:
+        """Whether the pool has lost its leases and waits for them. Raises DependencyUnavailable."""
+        request = token_service_pb2.RenewLeasesRequest(lease_duration=_duration(_CALL_TIMEOUT))
+        with rpc_errors("token"):
+            answer = await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
+        return answer.pool_is_restoring
+
     async def release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> bool:
         """End a lease and tell how it went; answers whether it was still live. Safe to repeat."""
         request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,6 +26,7 @@ FLOW_ACCOUNTS = 6
 GEMINI_KEYS = 3
 
 _START_TIMEOUT_SECONDS = 180.0
+_ATTEMPTS = 5
 _SANDBOX = {
     "seed_accounts": str(FLOW_ACCOUNTS),
     "fast_video_duration": "8",
@@ -191,7 +194,18 @@ def _add_accounts(system: ChaosSystem, video_limit: int) -> None:
         accounts = [{"provider": "flow", "st": f"sandbox-st-{number}"} for number in range(1, FLOW_ACCOUNTS + 1)]
         accounts += [{"provider": "gemini", "api_key": f"sandbox-key-{number}"} for number in range(1, GEMINI_KEYS + 1)]
         for account in accounts:
-            admin.post("/admin/tokens", json={**account, "video_concurrency": video_limit}).raise_for_status()
+            _add(admin, {**account, "video_concurrency": video_limit})
+
+
+def _add(admin: httpx.Client, account: Mapping[str, Any]) -> None:
+    """The upstream is asked for each, within a patience that a busy machine does not always keep."""
+    answer = admin.post("/admin/tokens", json=dict(account))
+    for _ in range(_ATTEMPTS):
+        if not answer.is_server_error:
+            break
+        time.sleep(1)
+        answer = admin.post("/admin/tokens", json=dict(account))
+    answer.raise_for_status()
 
 
 async def _until_ready(part: Killable) -> None:

@@ -260,6 +260,7 @@ async def _build(
         put_tokens=changes.put_all,
         put_keys=partial(api_keys.put_shares, replace_all=True),
         strategy=settings.lease_strategy,
+        restore_grace=settings.lease_restore_grace,
     )
     line = WaitingLine(redis)
     queue = LeaseQueue(index=index, line=line, builder=builder, tasks=tasks, settings=settings)

@@ -13,6 +13,7 @@ from flow2api_common.settings import (
     BaseServiceSettings,
     DatabaseSettings,
     Duration,
+    Pause,
     SecretKeySettings,
     ServiceAuthSettings,
     TokenClientSettings,
@@ -102,6 +103,8 @@ class PoolSettings(BaseServiceSettings):
     """Credits and plan of a token in use are read when nothing, no refresh either, has read them for so long."""
     sweep_interval: Duration = timedelta(seconds=1)
     """How often leases past their deadline are ended when nobody else has looked."""
+    lease_restore_grace: Pause = timedelta(seconds=15)
+    """How long no video is begun after Redis has lost everything, while the leases of running videos come back."""
     resync_interval: Duration = timedelta(seconds=30)
     """How often changes in SQL that may have missed Redis are written there again."""
     stats_interval: Duration = timedelta(seconds=2)

@@ -23,6 +23,7 @@ from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.inputs import VideoInputs
 from flow2api_generation_service.videos.outbox import OutboxRelay
 from flow2api_generation_service.videos.read import VideoReader
+from flow2api_generation_service.videos.restore import LeaseRestorer
 from flow2api_generation_service.videos.servicer import VideoRpcs
 from flow2api_generation_service.videos.settings import VideoSettings
 from flow2api_generation_service.videos.submission import Submissions
@@ -125,6 +126,7 @@ async def running_videos(
     tasks.start("video-durations", durations.run())
     tasks.start("video-changes", changes.run())
     tasks.start("video-sweep", Sweeper(database=database, changes=changes, clock=clock, settings=settings).run())
+    tasks.start("video-leases", LeaseRestorer(database=database, leases=leases, clock=clock).run())
     reader = VideoReader(database=database, clock=clock)
     watched = WatchedVideos(reader=reader, changes=changes, clock=clock)
     tasks.start("video-watch", watched.run())

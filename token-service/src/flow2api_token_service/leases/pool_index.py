@@ -44,6 +44,7 @@ from flow2api_token_service.leases.script import PoolScript
 from flow2api_token_service.redis_client import KEY_PREFIX, redis_errors
 
 _EPOCH_KEY = f"{KEY_PREFIX}:epoch"
+_RESTORING_KEY = f"{KEY_PREFIX}:restoring"
 _TOKENS_KEY = f"{KEY_PREFIX}:tokens"
 _BUILDING_KEY = f"{KEY_PREFIX}:building"
 _STRATEGY_KEY = f"{KEY_PREFIX}:strategy"
@@ -195,6 +196,17 @@ class PoolIndex:
         """Set which token is chosen; tokens take their new places when they are put or taken the next time."""
         with redis_errors():
             await self._redis.set(_STRATEGY_KEY, strategy)
+
+    async def begin_restoring(self, grace: timedelta) -> None:
+        """Begin no videos for so long, unless the pool has no tokens: leases that were lost come back first."""
+        with redis_errors():
+            if await self._redis.scard(_TOKENS_KEY):
+                await self._redis.set(_RESTORING_KEY, "1", px=grace, nx=True)
+
+    async def is_restoring(self) -> bool:
+        """Whether leases that were lost are being taken back in."""
+        with redis_errors():
+            return bool(await self._redis.exists(_RESTORING_KEY))
 
     async def mark_built(self, epoch: str) -> None:
         """Declare the index complete."""

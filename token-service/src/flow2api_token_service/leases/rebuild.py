@@ -32,12 +32,14 @@ class IndexBuilder:
         put_tokens: Callable[[], Awaitable[None]],
         put_keys: Callable[[], Awaitable[None]],
         strategy: Strategy = Strategy.LEAST_LOADED,
+        restore_grace: timedelta = timedelta(0),
     ) -> None:
         self._index = index
         self._locks = locks
         self._put_tokens = put_tokens
         self._put_keys = put_keys
         self._strategy = strategy
+        self._restore_grace = restore_grace
         self._building = asyncio.Lock()
         self._server = ""
 
@@ -62,17 +64,23 @@ class IndexBuilder:
                 await self.build()
 
     async def build(self) -> None:
-        """Write everything from SQL over what Redis has. Leases in flight are left alone."""
+        """Write everything from SQL over what Redis has. Leases in flight are left alone.
+
+        Where the index was lost, the leases were lost with it: their holders get some time to bring them back.
+        """
         while True:
+            was_lost = not await self._index.is_built()
             server, mark = await self._index.server_id(), await self._index.begin_build(new_id())
             await self._index.put_strategy(self._strategy)
             await self._put_keys()
             await self._put_tokens()
+            if was_lost and self._restore_grace:
+                await self._index.begin_restoring(self._restore_grace)
             if await self._index.finish_build(mark):
                 break
             log.warning("pool_index_lost_while_built")
         self._server = server
-        log.info("pool_index_built")
+        log.info("pool_index_built", was_lost=was_lost)
 
     async def with_index(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call, and once more after building the index if it was missing."""

@@ -21,3 +21,7 @@ class LeaseRenewer:
     async def renew(self, leases: Sequence[LeaseRecord], duration: timedelta) -> list[datetime | None]:
         """The new deadlines; None for a lease that was lost and whose token has no room to take it back in."""
         return await self._builder.with_index(partial(self._index.renew, leases, duration))
+
+    async def is_restoring(self) -> bool:
+        """Whether the pool has lost its leases a moment ago, and waits for all of their holders to renew them."""
+        return await self._index.is_restoring()

@@ -203,7 +203,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             else pb.LeaseRenewal(lease_id=lease.lease_id, renewed=True, lease=lease_to_proto(lease, deadline))
             for lease, deadline in zip(leases, deadlines, strict=True)
         ]
-        return pb.RenewLeasesResponse(renewals=renewals)
+        return pb.RenewLeasesResponse(renewals=renewals, pool_is_restoring=await self._renewer.is_restoring())
 
     async def ReleaseLease(self, request: pb.ReleaseLeaseRequest, context: Context) -> pb.ReleaseLeaseResponse:
         """End a lease and count how its generation went."""

@@ -1033,6 +1033,11 @@ class RenewLeasesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RENEWALS_FIELD_NUMBER: _builtins.int
+    POOL_IS_RESTORING_FIELD_NUMBER: _builtins.int
+    pool_is_restoring: _builtins.bool
+    """True: the pool has lost its leases a moment ago. It gives out no leases for videos while it says so, and waits for the
+    holders of all leases to renew them now.
+    """
     @_builtins.property
     def renewals(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseRenewal]:
         """One per lease, in the order of the request."""
@@ -1041,10 +1046,11 @@ class RenewLeasesResponse(_message.Message):
         self,
         *,
         renewals: _abc.Iterable[Global___LeaseRenewal] | None = ...,
+        pool_is_restoring: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["renewals", b"renewals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool_is_restoring", b"pool_is_restoring", "renewals", b"renewals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -200,8 +200,12 @@ local function repeated_lease(attempt, kind)
 end
 
 -- Takes a lease on the first token that will do. `attempt` is {id, request, key, duration_ms, offer_ms}: with an offer_ms the
--- lease lives for that long only, until it is accepted.
+-- lease lives for that long only, until it is accepted. After a flush no video is begun until those that the upstream is still
+-- at work on have been taken back in (renew.lua): nobody here knows which tokens they keep busy.
 local function take_lease(wish, attempt)
+  if wish.kind == 'video' and redis.call('EXISTS', P .. ':restoring') == 1 then
+    return nil
+  end
   for index, candidate in ipairs(wish.candidates) do
     local token_id = choose(wish, candidate)
     if token_id then

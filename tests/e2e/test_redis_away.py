@@ -44,6 +44,7 @@ async def system(
             time=pool_time,
             image_token_wait=timedelta(seconds=20),
             image_lease_duration=timedelta(seconds=10),
+            lease_restore_grace=timedelta(seconds=6),
         ) as running,
     ):
         yield running
@@ -134,3 +135,50 @@ async def test_what_is_under_way_ends_well_and_who_comes_meanwhile_is_told(
     accepted = {prompt: seen.accepted for prompt, seen in system.sandbox.world.ledger.submissions.items()}
     assert accepted == {"a lighthouse": 1, "waves": 1, "somebody who comes later": 1}
     assert await system.token(token_id) | {"state": "active", "error_count": 0} == await system.token(token_id)
+
+
+async def test_an_empty_redis_lets_no_second_video_onto_a_busy_account(
+    system: Installation, own_redis: OwnRedis
+) -> None:
+    await system.add_token(provider="flow", st="sandbox-st-1", video_concurrency=1)
+    first = await ask_for_video(system, "the first")
+    await eventually(lambda: video_is(system, first, "in_progress"), timeout=30)
+
+    own_redis.kill(loses_data=True)
+    own_redis.start()
+    second = await eventually(lambda: ask_for_video(system, "the second"), timeout=30)
+
+    # It waits while the lease of the first comes back, and goes on waiting when it has.
+    await eventually(lambda: is_restoring(own_redis), timeout=30)
+    await eventually(lambda: has_restored(own_redis), timeout=30)
+    await eventually(lambda: somebody_waits(own_redis), timeout=30)
+    watch = system.sandbox.world.accounts["sandbox-st-1"].watch
+    assert watch.highest == {"video": 1}
+
+    for video_id in (first, second):
+        await eventually(lambda: watch.running == {"video": 1}, timeout=60)
+        system.sandbox.world.clock.advance(2 * LONG.total_seconds())
+        await eventually(lambda video_id=video_id: video_is(system, video_id, "completed"), timeout=60)
+    assert watch.highest == {"video": 1}
+
+
+async def ask_for_video(system: Installation, prompt: str) -> str:
+    body = {"model": "veo-3.1-fast", "prompt": prompt, "size": "1280x720", "seconds": "8"}
+    headers = {"idempotency-key": prompt}
+    answer = await system.client.post("/v1/videos", json=body, headers=headers)
+    return str(answer.raise_for_status().json()["id"])
+
+
+async def video_is(system: Installation, video_id: str, wanted: str) -> bool:
+    status = (await system.client.get(f"/v1/videos/{video_id}")).json()["status"]
+    assert status == wanted, status
+    return True
+
+
+async def is_restoring(server: OwnRedis) -> bool:
+    async with Redis.from_url(server.url) as redis:
+        return bool(await redis.exists(f"{KEY_PREFIX}:restoring"))
+
+
+async def has_restored(server: OwnRedis) -> bool:
+    return not await is_restoring(server)

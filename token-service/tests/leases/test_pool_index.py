@@ -222,6 +222,37 @@ class TestAcquire:
             await client.aclose()
 
 
+class TestRestoring:
+    """After Redis has lost everything."""
+
+    async def test_no_video_is_begun_while_lost_leases_come_back(self, redis, index, entry, wish):
+        await index.put([entry(1, video_limit=2)])
+        lost = taken(await index.acquire(wish(kind=LeaseKind.VIDEO))).lease
+        await redis.flushall()
+        await index.put([entry(1, video_limit=2)])
+        await index.begin_restoring(timedelta(minutes=1))
+        await index.mark_built("another epoch")
+
+        assert await index.is_restoring()
+        assert refused(await index.acquire(wish(kind=LeaseKind.VIDEO))) is RefusalReason.BUSY
+        assert taken(await index.acquire(wish())).lease.token_id == 1
+        assert await index.renew([lost], timedelta(minutes=5)) != [None]
+        assert (await index.read_live([1])).video_leases == 1
+
+    async def test_it_ends_by_itself(self, index, entry, wish):
+        await index.put([entry(1)])
+        await index.begin_restoring(timedelta(milliseconds=50))
+
+        async def video_lease() -> TakenLease:
+            return taken(await index.acquire(wish(kind=LeaseKind.VIDEO)))
+
+        assert (await eventually(video_lease)).lease.token_id == 1
+
+    async def test_a_pool_without_tokens_has_nothing_to_wait_for(self, index):
+        await index.begin_restoring(timedelta(minutes=1))
+        assert not await index.is_restoring()
+
+
 class TestExpiry:
     async def test_lease_ends_by_itself_and_its_room_is_free(self, index, entry, wish):
         await index.put([entry(1)])

@@ -160,8 +160,8 @@ class JobRepository:
     async def held_leases(self, *, lost_since: datetime) -> Sequence[bytes]:
         """The leases of all videos that the upstream works on, or may work on: also of those that have ended before it.
 
-        Those are followed to their end while their charge is open; an answer that was lost after ``lost_since`` has left
-        its lease to run out.
+        Those are followed to their end while their charge is open; an answer that was lost after ``lost_since`` has
+        left its lease to run out.
         """
         is_charged = exists().where(
             LedgerEntryRow.generation_id == JobRow.video_id, LedgerEntryRow.state == EntryState.CHARGED

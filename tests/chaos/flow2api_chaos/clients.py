@@ -187,12 +187,7 @@ class Clients:
             self._completed.append(video_id)
 
     async def _source_of_remix(self) -> str | None:
-        flow = {
-            id_
-            for story in self.stories
-            for id_ in story.ids
-            if story.plan.kind in {"text", "text, lite", "first frame"}
-        }
+        flow = {id_ for story in self.stories for id_ in story.ids if story.plan.kind in {"text", "first frame"}}
         deadline = asyncio.get_running_loop().time() + _REMIX_PATIENCE_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             ready = [video_id for video_id in self._completed if video_id in flow]

@@ -154,7 +154,7 @@ _ACTIVE_DEADLINE_SECONDS: Final = 45
 
 
 def make_plan(
-    seed: int, *, videos: int, seconds: float, strikes: int, replicas: int = 2, video_limit: int = 2
+    seed: int, *, videos: int, seconds: float, strikes: int, replicas: int = 2, video_limit: int = 4
 ) -> ChaosPlan:
     """The same for the same arguments."""
     # Each part has a stream of its own: the faults of a seed do not depend on how many videos there are.

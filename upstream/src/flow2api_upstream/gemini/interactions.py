@@ -149,8 +149,9 @@ async def _check(calls: GeminiCalls, account: Account, handle: OperationHandle) 
     try:
         answer = await read_interaction(calls, account, interaction_of(handle))
     except UpstreamFailure as failure:
-        if failure.http_status == 404:  # An operation unknown after its submission is lost: section 8.
-            return OperationStatus(handle, OperationState.FAILED, failure=failure)
+        if failure.http_status == 404:
+            # Who follows it decides when it is lost. Nothing says that its price is given back then.
+            return OperationStatus(handle, OperationState.MISSING)
         raise
     return status_of(calls, handle, answer)
 

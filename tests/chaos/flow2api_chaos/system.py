@@ -17,7 +17,15 @@ from flow2api_chaos.link import Link, running_link
 from flow2api_chaos.plan import process_names
 from flow2api_chaos.servers import Killable, Nats, Postgres, Redis
 from flow2api_testing.postgres import postgres_cluster
-from flow2api_testing.programs import Program, SandboxProgram, flow2api, free_port, is_ready, sandbox_program
+from flow2api_testing.programs import (
+    Program,
+    SandboxProgram,
+    flow2api,
+    free_port,
+    is_ready,
+    run_flow2api,
+    sandbox_program,
+)
 
 API_KEY = "sk-chaos-0123456789abcdef"
 ADMIN_PASSWORD = "password-of-the-run"
@@ -132,6 +140,10 @@ async def running_system(
             for service in ("token", "generation")
         }
         variables = _variables(directory, sandbox, upstream, postgres, nats, redis)
+        # Before, and not with `serve --migrate`, which ends when the database is away: nobody here starts it again.
+        for schema in ("token", "generation"):
+            migrated = await asyncio.to_thread(run_flow2api, "migrate", schema, variables=variables, timeout=120)
+            assert migrated.returncode == 0, migrated.stderr
         processes = {name: _process(name, variables, ports, links, directory) for name in names}
         for process in processes.values():
             process.start()
@@ -158,7 +170,7 @@ def _process(
     addresses = {peer: ports[name] if peer == service else link.port for peer, link in links.items()}
     own = {f"FLOW2API_{peer.upper()}_ADDR": f"127.0.0.1:{port}" for peer, port in addresses.items()}
     own |= {"FLOW2API_PORT": str(ports[name])}
-    program = flow2api(name, "serve", service, "--migrate", variables={**variables, **own}, directory=directory)
+    program = flow2api(name, "serve", service, variables={**variables, **own}, directory=directory)
     return Process(program, f"http://127.0.0.1:{ports[name]}" if service == "gateway" else "")
 
 

@@ -31,6 +31,7 @@ from flow2api_token_service.access.api_keys import ApiKeys
 from flow2api_token_service.access.authorize import Authorizer
 from flow2api_token_service.access.bootstrap import Bootstrap
 from flow2api_token_service.access.changes import AccessChanges
+from flow2api_token_service.access.ended_keys import EndedKeys
 from flow2api_token_service.access.login_limit import LoginLimit
 from flow2api_token_service.access.passwords import Passwords
 from flow2api_token_service.access.request_limit import RequestLimit
@@ -111,6 +112,7 @@ class _Parts:
     tokens: TokenServicer
     access: AccessServicer
     access_changes: AccessChanges
+    ended_keys: EndedKeys
     projects: ProjectServicer
     proxies: ProxyParts
     queue: LeaseQueue
@@ -148,6 +150,7 @@ async def running_token_service(
         stack.push_async_callback(parts.refresher.aclose)
         background.start("lease-queue", parts.queue.serve())
         background.start("access-changes", parts.access_changes.serve())
+        background.start("ended-keys", parts.ended_keys.run())
         address = await server.start()
         stack.push_async_callback(server.stop, _DRAIN)
         stack.callback(parts.queue.stop_waiting)
@@ -321,6 +324,9 @@ async def _build(
             audit=audit,
         ),
         access_changes=access_changes,
+        ended_keys=EndedKeys(
+            changes=access_changes, api_keys=api_keys, waiting=queue.waiting_keys, send_away=queue.send_away
+        ),
         proxies=proxies,
         queue=queue,
         refresher=refresher,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,8 +12,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import (
     BusyLoadingError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import (
@@ -30,6 +33,9 @@ KEY_PREFIX = "{flow2api}"
 
 _SOCKET_TIMEOUT_SECONDS = 5.0
 _RETRY_AFTER = timedelta(seconds=1)
+_PASSING = re.compile(r"\b(OOM|MISCONF|BUSY|CLUSTERDOWN|MASTERDOWN|NOREPLICAS)\b")
+"""Refusals that end when Redis has memory, a disk, or its other nodes again. Source: Redis, src/server.c (shared
+objects), also where a script passes them on."""
 _UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, TryAgainError)
 
 
@@ -49,10 +55,12 @@ def open_redis(settings: RedisSettings) -> Redis:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turns what the client raises into our errors: away, starting or read-only is DependencyUnavailable."""
+    """Turns what the client raises into our errors: away, starting, full or read-only is DependencyUnavailable."""
     try:
         yield
     except _UNAVAILABLE as exc:
         raise DependencyUnavailable("Redis cannot be used at the moment.", retry_after=_RETRY_AFTER) from exc
     except RedisError as exc:
+        if isinstance(exc, OutOfMemoryError) or (isinstance(exc, ResponseError) and _PASSING.search(str(exc))):
+            raise DependencyUnavailable("Redis takes no writes at the moment.", retry_after=_RETRY_AFTER) from exc
         raise InternalError("Redis refused a command.") from exc

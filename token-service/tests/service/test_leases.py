@@ -12,7 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from flow2api_common.errors import CapacityError, DependencyUnavailable, FailedPrecondition, InvalidArgument
+from flow2api_common.errors import (
+    CapacityError,
+    DependencyUnavailable,
+    FailedPrecondition,
+    InvalidArgument,
+    Unauthenticated,
+)
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.ids import new_id
 from flow2api_proto.access.v1 import access_service_pb2
@@ -389,3 +395,20 @@ async def test_stranger_is_refused(replica):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await token_service_pb2_grpc.TokenServiceStub(channel).GetPoolStats(pb.GetPoolStatsRequest())
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_revoked_key_waits_no_longer_for_pictures_but_for_videos(tokens, access, token, until_waiting):
+    key = (await access.CreateApiKey(access_service_pb2.CreateApiKeyRequest(name="leaving"))).api_key.api_key_id
+    held = [(await acquire(tokens, kind=kind)).lease for kind in (token_pb2.KIND_IMAGE, token_pb2.KIND_VIDEO)]
+    picture = asyncio.create_task(acquire(tokens, api_key_id=key, wait=20))
+    clip = asyncio.create_task(acquire(tokens, api_key_id=key, wait=20, kind=token_pb2.KIND_VIDEO))
+    other = asyncio.create_task(acquire(tokens, api_key_id="another", wait=20))
+    await until_waiting(3)
+    await access.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(api_key_id=key))
+    with pytest.raises(Unauthenticated):
+        await picture
+    await until_waiting(2)
+    for lease in held:
+        await release(tokens, lease)
+    assert (await clip).lease.api_key_id == key
+    assert (await other).lease.api_key_id == "another"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.errors import DependencyUnavailable, Flow2APIError, Unauthenticated
 from flow2api_common.ids import new_id
 from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
@@ -21,6 +21,7 @@ from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.rebuild import IndexBuilder
 from flow2api_token_service.leases.records import (
+    LeaseKind,
     LeaseRequest,
     Offer,
     Queued,
@@ -114,6 +115,16 @@ class LeaseQueue:
         self._somebody_waits.set()
         for waiter in self._waiters.values():
             waiter.fail(_stopping())
+
+    def waiting_keys(self) -> set[str]:
+        """The API keys of those who wait here."""
+        return {waiter.request.api_key_id for waiter in self._waiters.values()}
+
+    def send_away(self, api_key_id: str) -> None:
+        """Refuse the pictures of an API key that wait here: the key has ended. Its videos were accepted, and go on."""
+        for waiter in self._waiters.values():
+            if waiter.request.api_key_id == api_key_id and waiter.request.kind is LeaseKind.IMAGE:
+                waiter.fail(Unauthenticated("The API key is not valid.", reason="API_KEY_INVALID"))
 
     async def serve(self) -> None:
         """Bring offers to the waiters, until `stop_waiting`."""

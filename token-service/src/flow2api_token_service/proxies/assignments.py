@@ -30,6 +30,7 @@ class ProxyAssignments:
         self._changes = changes
         # Tokens that are being added and are not stored yet.
         self._reserved: Counter[int] = Counter()
+        self._ended_count = 0
 
     async def assign(self, token_id: int) -> TokenRow:
         """The token, on a proxy that works: the one that it keeps to, else the one with the fewest tokens.
@@ -61,14 +62,20 @@ class ProxyAssignments:
     @asynccontextmanager
     async def reserved(self, usable: Sequence[KnownProxy]) -> AsyncIterator[KnownProxy]:
         """The proxy for a token that is being added, counted inside the block. ``usable`` must not be empty."""
-        async with self._database.transaction(read_only=True) as session:
-            counts = Counter(await ProxyRepository(session).token_counts())
+        while True:
+            ended_count = self._ended_count
+            async with self._database.transaction(read_only=True) as session:
+                counts = Counter(await ProxyRepository(session).token_counts())
+            if ended_count == self._ended_count:
+                break
+            # A token that was stored meanwhile is neither among those read nor among the reserved ones any more.
         proxy_id = self._least([proxy.proxy_id for proxy in usable], counts)
         self._reserved[proxy_id] += 1
         try:
             yield next(proxy for proxy in usable if proxy.proxy_id == proxy_id)
         finally:
             self._reserved[proxy_id] -= 1
+            self._ended_count += 1
 
     def _least(self, usable: Sequence[int], counts: Counter[int]) -> int:
         return min(usable, key=lambda proxy_id: (counts[proxy_id] + self._reserved[proxy_id], proxy_id))

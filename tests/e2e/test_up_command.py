@@ -146,7 +146,7 @@ def test_commands_add_accounts_make_files_and_show_the_job(shared_up: Up, tmp_pa
     assert "completed" in run_flow2api("jobs", "list", variables=shared_up.variables).stdout
 
 
-def test_commands_choose_and_change_what_a_key_may_do(shared_up: Up) -> None:
+def test_commands_choose_and_change_what_a_key_may_do(shared_up: Up, tmp_path: Path) -> None:
     def call(*arguments: str) -> str:
         done = run_flow2api("keys", *arguments, variables=shared_up.variables)
         assert done.returncode == 0, done.stderr
@@ -161,6 +161,12 @@ def test_commands_choose_and_change_what_a_key_may_do(shared_up: Up) -> None:
             trust_env=False,
         )
 
+    # Of its own: the other tests may come later, and their accounts with them.
+    credential = tmp_path / "flow"
+    credential.write_text("sandbox-st-2\n")
+    options = ("--provider", "flow", "--credential-file", str(credential))
+    added = run_flow2api("tokens", "add", *options, variables=shared_up.variables)
+    assert added.returncode == 0, added.stderr
     key = call("create", "limited", "--requests-per-minute", "2", "--allow-model", "gemini-2.5-*").strip()
     (row,) = (each for each in json.loads(call("list", "--json")) if each["name"] == "limited")
     first = generate("gemini-2.5-flash-image")

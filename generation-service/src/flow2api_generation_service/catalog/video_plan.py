@@ -167,8 +167,11 @@ def _narrow(
     left = [(route, variant) for route, variant in found if value in values_of(variant)]
     if left:
         return left
-    has = ", ".join(dict.fromkeys(str(each) for _, variant in found for each in values_of(variant)))
-    raise InvalidArgument.of(field, f"The model {model.model_id} has here: {has}; not {str(value)[:40]}.")
+    has = dict.fromkeys(each for _, variant in found for each in values_of(variant))
+    known = ", ".join(str(each) for each in (sorted(has) if isinstance(value, int) else has))
+    raise InvalidArgument.of(
+        field, f"Invalid {field} '{str(value)[:40]}'. For this request, the model {model.model_id} has: {known}."
+    )
 
 
 def _first_of_each_route(found: _Found) -> Iterable[VideoOption]:

@@ -78,7 +78,7 @@ lint: setup ## Check format, lint, types, import rules, protos, and that nothing
 
 .PHONY: bench
 bench: setup ## Measure the whole chain beside bare floors, in one run, and write the table to docs/performance.md
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@PYTHONPATH=tests/plugins $(BIN)/python tests/bench/run.py $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Kill, cut and spoil everything while 300 videos are made, and check the books (ARGS="--seed 7 --videos 50")

@@ -264,3 +264,19 @@ async def test_video_cap_throttles_what_runs_at_once(open_flow, clock):
     assert (await flow.submit("second")).status_code == 429
     clock.advance(91)
     assert (await flow.submit("second")).status_code == 200
+
+
+async def test_padded_clip_plays_and_has_the_same_bytes_whole_and_in_ranges(flow):
+    url = (await flow.redirect((await flow.clip())["name"])).headers["location"]
+    plain = (await flow.http.get(url)).content
+    size = len(plain) + 1_000_000
+    await flow.http.post(f"{flow.sandbox.control_url}/clip-size", json={"at_least_bytes": size})
+    whole = await flow.http.get(url)
+    assert int(whole.headers["content-length"]) == len(whole.content) == size
+    assert whole.content.startswith(plain)
+    assert measured(whole.content) == (1280, 720, 8.0)
+    for start in (0, len(plain) - 3, len(plain) + 3, size - 700_001):
+        part = await flow.http.get(url, headers={"range": f"bytes={start}-{start + 699_999}"})
+        assert part.content == whole.content[start : start + 700_000]
+    await flow.http.post(f"{flow.sandbox.control_url}/clip-size", json={"at_least_bytes": 0})
+    assert (await flow.http.get(url)).content == plain

@@ -22,6 +22,7 @@ import grpc.aio
 
 import floors
 from http_stream import plain_post, streamed_post
+from large_clips import large_clip_lines, measure_large_clips
 from leases import lease_lines, measure_leases
 from load import Call, Measurement, measure
 from polling import SIZES, measure_polling, polling_lines
@@ -48,7 +49,7 @@ class Subject:
 
 STREAMED = "bare FastAPI, streamed"
 PLAIN = "bare FastAPI, plain"
-PARTS = ("leases", "chain", "polling")
+PARTS = ("leases", "chain", "polling", "clips")
 
 
 async def main(arguments: argparse.Namespace) -> None:
@@ -63,6 +64,15 @@ async def main(arguments: argparse.Namespace) -> None:
         await measure_chain(arguments.seconds, title, page)
     if "polling" in arguments.only:
         await measure_pollers(arguments, title, page)
+    if "clips" in arguments.only:
+        await measure_clips(arguments.clip_bytes, title, page)
+
+
+async def measure_clips(clip_bytes: int, title: str, page: Path | None) -> None:
+    """The memory that large clips take."""
+    with tempfile.TemporaryDirectory(prefix="flow2api-bench-") as folder:
+        extra = await measure_large_clips(Path(folder), clip_bytes=clip_bytes)
+    write_table(large_clip_lines(extra, clip_bytes=clip_bytes), name="large clips", title=title, page=page)
 
 
 async def measure_pollers(arguments: argparse.Namespace, title: str, page: Path | None) -> None:
@@ -145,4 +155,5 @@ if __name__ == "__main__":
     parser.add_argument("--jobs", nargs="+", type=int, default=SIZES, help="polling: how many jobs, in hundreds")
     parser.add_argument("--spread", type=float, default=0.0, help="polling: jobs take 20 s, plus or minus this part")
     parser.add_argument("--pollers", type=int, default=1, help="polling: replicas of our poller")
+    parser.add_argument("--clip-bytes", type=int, default=200_000_000, help="clips: size of each")
     sys.exit(asyncio.run(main(parser.parse_args())))

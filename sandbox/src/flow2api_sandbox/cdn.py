@@ -6,14 +6,16 @@ Source: docs/upstream/flow.md, sections 1, 10 and 16.
 import hashlib
 import hmac
 import re
+from collections.abc import AsyncIterator
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from flow2api_sandbox.assets import FlowAsset
 from flow2api_sandbox.calls import Call, endpoint
 from flow2api_sandbox.errors import ApiError, render_flow
 from flow2api_sandbox.faults import FaultKind
+from flow2api_sandbox.media.served import PIECE_BYTES, SentFile
 from flow2api_sandbox.world import World
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -33,22 +35,38 @@ def cdn_routes(world: World) -> list[Route]:
     return [Route("/cdn/{kind}/{name}", serve, methods=["GET", "HEAD"])]
 
 
-def file_response(content: bytes, *, mime_type: str, range_header: str | None) -> Response:
+def file_response(file: SentFile, *, mime_type: str, range_header: str | None) -> Response:
     """A file, whole (200) or in part (206), or 416 when the range lies outside."""
-    headers = {"content-type": mime_type, "accept-ranges": "bytes", "cache-control": "private, max-age=3600"}
+    headers = {"accept-ranges": "bytes", "cache-control": "private, max-age=3600"}
     match = _RANGE.fullmatch(range_header or "")
     if match is None or match.groups() == ("", ""):
-        return Response(content, headers=headers)
-    size = len(content)
+        return _streamed(file, 0, file.size_bytes, mime_type=mime_type, headers=headers)
+    size = file.size_bytes
     first_text, last_text = match.groups()
     if first_text:
         first, last = int(first_text), min(int(last_text or size - 1), size - 1)
     else:
         first, last = max(0, size - int(last_text)), size - 1
     if first > last:
-        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+        return Response(
+            status_code=416, headers={**headers, "content-type": mime_type, "content-range": f"bytes */{size}"}
+        )
     headers["content-range"] = f"bytes {first}-{last}/{size}"
-    return Response(content[first : last + 1], status_code=206, headers=headers)
+    return _streamed(file, first, last + 1, mime_type=mime_type, headers=headers, status=206)
+
+
+def _streamed(
+    file: SentFile, start: int, end: int, *, mime_type: str, headers: dict[str, str], status: int = 200
+) -> Response:
+    if end - start <= PIECE_BYTES:
+        return Response(b"".join(file.pieces(start, end)), status_code=status, media_type=mime_type, headers=headers)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in file.pieces(start, end):
+            yield piece
+
+    headers = {**headers, "content-length": str(end - start)}
+    return StreamingResponse(pieces(), status_code=status, media_type=mime_type, headers=headers)
 
 
 async def _serve_media(call: Call) -> Response:
@@ -64,8 +82,8 @@ async def _serve_media(call: Call) -> Response:
     if not hmac.compare_digest(query.get("Signature", ""), _sign(world, asset.name, int(expires))):
         raise ApiError(403, _EXPIRED)
     require_stored(world, asset)
-    content = await world.library.content(asset.recipe)
-    return file_response(content, mime_type=asset.recipe.mime_type, range_header=call.request.headers.get("range"))
+    file = await world.sent_file(asset.recipe)
+    return file_response(file, mime_type=asset.recipe.mime_type, range_header=call.request.headers.get("range"))
 
 
 def require_stored(world: World, asset: FlowAsset) -> None:

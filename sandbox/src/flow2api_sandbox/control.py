@@ -11,6 +11,7 @@ from flow2api_sandbox.calls import Call, Handler, endpoint
 from flow2api_sandbox.control_clips import accept_clips, list_clips
 from flow2api_sandbox.errors import ApiError, render_flow
 from flow2api_sandbox.faults import Fault
+from flow2api_sandbox.media.served import LARGEST_BOX_BYTES
 from flow2api_sandbox.wire import json_response
 from flow2api_sandbox.world import World
 
@@ -44,6 +45,12 @@ class ClockAdvance(ControlBody):
     """How far to move the clock forward."""
 
     seconds: float = Field(ge=0)
+
+
+class ClipSize(ControlBody):
+    """How large the files of clips shall be at least, from now on; 0 for as they are. Only downloads are padded."""
+
+    at_least_bytes: int = Field(ge=0, le=LARGEST_BOX_BYTES)
 
 
 class TokenExpiry(ControlBody):
@@ -150,6 +157,11 @@ async def _accept_clips(call: Call) -> Response:
     return json_response({"clips": await accept_clips(call)}, status=201)
 
 
+async def _size_clips(call: Call) -> Response:
+    call.world.clips_at_least_bytes = (await call.read(ClipSize)).at_least_bytes
+    return Response(status_code=204)
+
+
 async def _expire_tokens(call: Call) -> Response:
     raw = await call.read_bytes()
     expiry = TokenExpiry.model_validate_json(raw) if raw else TokenExpiry()
@@ -171,6 +183,7 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("DELETE", "/faults/{fault_id}", _remove_fault),
     ("GET", "/clips", _list_clips),
     ("POST", "/clips", _accept_clips),
+    ("POST", "/clip-size", _size_clips),
     ("GET", "/report", _report),
     ("DELETE", "/report", _reset_report),
     ("POST", "/clock", _advance_clock),

@@ -14,6 +14,8 @@ from flow2api_sandbox.faults import FaultBook
 from flow2api_sandbox.gemini.store import GeminiStore
 from flow2api_sandbox.ledger import ConcurrencyWatch, GenerationKind, Ledger
 from flow2api_sandbox.media.library import MediaLibrary
+from flow2api_sandbox.media.recipes import ClipRecipe, Recipe
+from flow2api_sandbox.media.served import SentFile
 from flow2api_sandbox.settings import SandboxSettings
 
 _TIER_CYCLE = (Tier.ONE, Tier.TWO, Tier.NOT_PAID)
@@ -34,12 +36,20 @@ class World:
         self.operations: dict[str, FlowAsset] = {}
         self.concatenations: dict[str, Concatenation] = {}
         self.gemini = GeminiStore()
+        self.clips_at_least_bytes = 0
         self.url_secret = secrets.token_bytes(32)
         self._by_session_token: dict[str, Account] = {}
         self._access_tokens: dict[str, AccessToken] = {}
         self._current_bearers: dict[str, str] = {}
         self._held: set[asyncio.BaseTransport] = set()
         self._seed()
+
+    async def sent_file(self, recipe: Recipe) -> SentFile:
+        """The file as it is downloaded; clips are padded to the size that was wished for."""
+        content = await self.library.content(recipe)
+        if isinstance(recipe, ClipRecipe):
+            return SentFile.padded(content, self.clips_at_least_bytes)
+        return SentFile.plain(content)
 
     def add_account(
         self,

@@ -28,6 +28,7 @@ class SandboxProgram:
     """A sandbox in a process of its own."""
 
     urls: Mapping[str, str]
+    pid: int = 0
 
     def settings(self) -> dict[str, str]:
         """The variables that point a service at it."""
@@ -44,6 +45,11 @@ class SandboxProgram:
         report: dict[str, Any] = answer.json()
         return report
 
+    def pad_clips(self, at_least_bytes: int) -> None:
+        """Let the files of clips have at least that size from now on."""
+        body = {"at_least_bytes": at_least_bytes}
+        httpx.post(f"{self.urls['control_url']}/clip-size", json=body, trust_env=False).raise_for_status()
+
 
 @contextmanager
 def sandbox_program(directory: Path, **settings: str) -> Iterator[SandboxProgram]:
@@ -58,7 +64,7 @@ def sandbox_program(directory: Path, **settings: str) -> Iterator[SandboxProgram
     program.start()
     try:
         block_until(lambda: program.first_line() is not None, program)
-        yield SandboxProgram(json.loads(program.first_line() or "{}"))
+        yield SandboxProgram(json.loads(program.first_line() or "{}"), program.pid)
     finally:
         program.stop()
 

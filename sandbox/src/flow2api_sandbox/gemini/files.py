@@ -97,8 +97,8 @@ async def download_file(call: Call) -> Response:
         raise ApiError(400, f"File {file.file_id} cannot be downloaded.")
     if file.active_at > call.world.clock.now() or _is_hidden(file):
         raise ApiError(404, "Requested entity was not found.")
-    content = await call.world.library.content(file.recipe)
-    return file_response(content, mime_type=file.recipe.mime_type, range_header=call.request.headers.get("range"))
+    sent = await call.world.sent_file(file.recipe)
+    return file_response(sent, mime_type=file.recipe.mime_type, range_header=call.request.headers.get("range"))
 
 
 def find_file(call: Call, key: ApiKey, file_id: str) -> GeminiFile | None:

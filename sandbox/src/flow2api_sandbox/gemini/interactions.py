@@ -133,7 +133,9 @@ def _plan_file(call: Call, interaction: Interaction) -> GeminiFile:
         file_id=secrets.token_hex(6),
         owner=interaction.owner,
         recipe=interaction.recipe,
-        size_bytes=_GUESSED_BYTES_PER_SECOND * getattr(interaction.recipe, "seconds", 1),
+        size_bytes=max(
+            call.world.clips_at_least_bytes, _GUESSED_BYTES_PER_SECOND * getattr(interaction.recipe, "seconds", 1)
+        ),
         created_at=interaction.created_at,
         active_at=interaction.ends_at + interaction.storing_delay,
         source="GENERATED",

@@ -140,7 +140,24 @@ async def test_an_operation_that_never_ends_expires(road: Any, poller: None) -> 
     message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=2))
     failed = (await road.end_of(message.video_id)).failed
     assert (failed.kind, failed.code) == (EXPIRED, "expired")
-    await eventually(lambda: _is_free(road))
+    await eventually(lambda: _is_empty(road))
+
+
+async def test_an_account_has_no_room_for_another_while_one_that_was_given_up_may_run(
+    road: Any, start_poller: Any
+) -> None:
+    async with start_poller(poller_hold_unfinished=timedelta(hours=1)):
+        message = await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=1))
+        await road.end_of(message.video_id)
+        await eventually(lambda: _is_empty(road))
+        assert (await road.token()).video_leases == 1
+
+
+async def test_an_account_has_room_again_when_one_that_was_given_up_must_be_over(road: Any, start_poller: Any) -> None:
+    async with start_poller(poller_hold_unfinished=timedelta(0)):
+        await road.submit("waves [[fault:active]]", deadline=timedelta(seconds=1))
+        await eventually(lambda: _is_empty(road))
+        await eventually(lambda: _is_free(road))
 
 
 async def test_a_refused_bearer_is_renewed_once(road: Any, poller: None) -> None:
@@ -293,7 +310,7 @@ async def test_leases_live_on_while_operations_run(road: Any, start_poller: Any)
         "waves [[fault:active]]", deadline=timedelta(seconds=8), lease_duration=timedelta(seconds=2)
     )
     over = message.lease.expire_time.ToDatetime(tzinfo=UTC)
-    async with start_poller(poller_lease_margin=timedelta(seconds=1)):
+    async with start_poller(poller_lease_margin=timedelta(seconds=1), poller_hold_unfinished=timedelta(0)):
         await eventually(lambda: datetime.now(UTC) > over and _calls(road) >= 3)
         assert (await road.token()).video_leases == 1
     await eventually(lambda: _is_free(road), timeout=5)

@@ -123,12 +123,14 @@ class Following:
             await look.delivery.nak(delay)
 
     async def end(self, look: Look, end: End) -> None:
-        """Report a bad end, give the lease back, settle the message."""
+        """Report a bad end, give the lease back or leave it to run out, settle the message."""
         log.info(
             "video_not_made", video_id=look.message.video_id, code=end.failed.code, reason=end.outcome.upstream_reason
         )
         await self._reports.failed(look, end.failed)
-        await self._pool.release(look.message.lease, end.outcome)
+        over_at = look.submit_time + self._settings.poller_hold_unfinished
+        hold = max(over_at - self._clock(), timedelta(0)) if end.may_still_run else timedelta(0)
+        await self._pool.release(look.message.lease, end.outcome, hold=hold)
         await look.delivery.ack()
 
     async def _keep_leases(self, looks: Sequence[Look], verdicts: Sequence[Verdict]) -> None:

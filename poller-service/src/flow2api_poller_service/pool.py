@@ -90,9 +90,15 @@ class TokenPool:
         if lost:
             log.warning("leases_lost", lease_count=len(leases), lost_count=lost)
 
-    async def release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> None:
-        """End a lease and tell how it went. Never fails: after some tries the lease is left to run out by itself."""
+    async def release(
+        self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome, *, hold: timedelta = timedelta(0)
+    ) -> None:
+        """End a lease, or let it live for ``hold`` (at most 1 h), and tell how it went.
+
+        Never fails: after some tries the lease is left to run out by itself.
+        """
         request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)
+        request.hold_duration.FromTimedelta(min(hold, _LONGEST_LEASE))
         for attempt in range(1, _RELEASE_ATTEMPTS + 1):
             try:
                 with rpc_errors("token"):

@@ -46,6 +46,9 @@ class FollowSettings(BaseServiceSettings):
     """How long a credential is used before it is asked for again."""
     poller_lease_margin: Duration = timedelta(seconds=90)
     """How much longer than until the next look a lease lives, so that a restart does not lose it."""
+    poller_hold_unfinished: Pause = timedelta(minutes=10)
+    """How long after its submission a clip that was given up keeps the room of its account: the upstream may still be
+    at work, and would see one clip too many."""
     poller_store_patience: Duration = timedelta(minutes=5)
     """How long a finished clip that cannot be fetched is asked for again."""
     poller_store_retry: Duration = timedelta(seconds=5)

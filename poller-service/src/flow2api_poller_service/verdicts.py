@@ -38,10 +38,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """It ended badly."""
+    """It ended badly. ``may_still_run``: we have given up, and the upstream perhaps has not."""
 
     failed: video_events_pb2.VideoFailed
     outcome: token_pb2.LeaseOutcome
+    may_still_run: bool = False
 
 
 Verdict: TypeAlias = Wait | Ready | End
@@ -92,7 +93,8 @@ def expired() -> End:
         code="expired",
         message="The video was not ready before its deadline.",
     )
-    return End(failed, token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="expired"))
+    outcome = token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_UPSTREAM_ERROR, upstream_reason="expired")
+    return End(failed, outcome, may_still_run=True)
 
 
 def account_removed() -> End:

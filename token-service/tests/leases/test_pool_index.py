@@ -322,6 +322,25 @@ class TestRelease:
         assert (await index.read_live([1])).tokens[1].image_leases == 1
         await release(index, second)
 
+    async def test_keeps_the_room_for_what_may_still_run(self, index, entry, wish):
+        await index.put([entry(1)])
+        lease = taken(await index.acquire(wish()))
+
+        released = await release(index, lease, Verdict.ERROR, hold=timedelta(minutes=1))
+
+        assert (released.was_live, released.is_first) == (True, True)
+        assert refused(await index.acquire(wish())) is RefusalReason.BUSY
+        assert not (await index.release(lease.lease, nonce="later", verdict=Verdict.ERROR)).is_first
+        taken(await index.acquire(wish()))
+
+    async def test_holds_no_lease_that_is_over(self, index, entry, wish):
+        await index.put([entry(1)])
+        lease = taken(await index.acquire(wish()))
+        await release(index, lease)
+
+        assert not (await release(index, lease, hold=timedelta(minutes=1))).was_live
+        taken(await index.acquire(wish()))
+
     async def test_counts_an_outcome_once(self, index, entry, wish):
         await index.put([entry(1)])
         lease = taken(await index.acquire(wish()))

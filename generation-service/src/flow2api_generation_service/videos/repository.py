@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flow2api_generation_service.ledger.models import LedgerEntryRow
 from flow2api_generation_service.ledger.states import EntryState
 from flow2api_generation_service.media.models import MediaRow
-from flow2api_generation_service.videos.endings import SUBMISSION_UNKNOWN
+from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.states import FINAL_STATES, LIVE_STATES, JobState
 
@@ -160,14 +160,16 @@ class JobRepository:
     async def held_leases(self, *, lost_since: datetime) -> Sequence[bytes]:
         """The leases of all videos that the upstream works on, or may work on: also of those that have ended before it.
 
-        Those are followed to their end while their charge is open; an answer that was lost after ``lost_since`` has
-        left its lease to run out.
+        Those are followed to their end while their charge is open; an answer that was lost, or a video that was given
+        up, after ``lost_since`` has left its lease to run out.
         """
         is_charged = exists().where(
             LedgerEntryRow.generation_id == JobRow.video_id, LedgerEntryRow.state == EntryState.CHARGED
         )
         is_live = JobRow.state.in_(LIVE_STATES - {JobState.QUEUED})
-        is_unknown = and_(JobRow.error_code == SUBMISSION_UNKNOWN.code, JobRow.complete_time > lost_since)
+        is_unknown = and_(
+            JobRow.error_code.in_((SUBMISSION_UNKNOWN.code, EXPIRED.code)), JobRow.complete_time > lost_since
+        )
         statement = select(JobRow.lease).where(JobRow.lease.is_not(None), or_(is_live, is_charged, is_unknown))
         return [lease for lease in (await self._session.scalars(statement)).all() if lease]
 

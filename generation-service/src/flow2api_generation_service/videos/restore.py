@@ -28,7 +28,7 @@ _SHORTEST: Final = timedelta(minutes=2)
 """A lease of a job that still runs lives at least so long: the poller renews it at its next looks."""
 _LONGEST: Final = timedelta(hours=1)
 _UNKNOWN: Final = timedelta(minutes=10)
-"""How long a clip whose submission was not answered is thought to be in the making."""
+"""How long a clip whose submission was not answered, or that was given up, is thought to be in the making."""
 
 
 class LeaseRestorer:

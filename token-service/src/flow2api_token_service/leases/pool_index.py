@@ -104,8 +104,9 @@ class PoolIndex:
         verdict: Verdict,
         output_count: int = 0,
         remaining_credits: int | None = None,
+        hold: timedelta = timedelta(0),
     ) -> Released:
-        """End a lease and count its outcome, each once."""
+        """End a lease, or hold it for a while longer, and count its outcome, each once."""
         answer = await self._release(
             lease_id=lease.lease_id,
             token=str(lease.token_id),
@@ -113,6 +114,7 @@ class PoolIndex:
             model=lease.upstream_model,
             nonce=nonce,
             keep_ms=milliseconds(_OUTCOME_MEMORY),
+            hold_ms=milliseconds(hold),
             verdict=verdict,
             outputs=output_count,
             credits=-1 if remaining_credits is None else remaining_credits,

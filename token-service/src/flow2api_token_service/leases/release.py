@@ -39,13 +39,15 @@ class LeaseReleaser:
         self._proxy_reports = proxy_reports
         self._tasks = tasks
 
-    async def release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
+    async def release(self, lease: LeaseRecord, report: OutcomeReport, *, hold: timedelta = timedelta(0)) -> bool:
         """End the lease; tells whether it was live. Runs to its end also when the caller goes away.
+
+        A live lease keeps its room for ``hold`` when the upstream may still be at work.
 
         Raises DependencyUnavailable when Redis, or SQL where the outcome concerns the token's health, is away; then
         nothing has happened and the call can be repeated.
         """
-        return await self._tasks.finish(self._release(lease, report), name="release")
+        return await self._tasks.finish(self._release(lease, report, hold), name="release")
 
     async def abandon(self, request_id: str) -> bool:
         """End the lease of a caller that has never got it, without an outcome; tells whether it was live.
@@ -60,7 +62,7 @@ class LeaseReleaser:
         """Take in what an account had left after a call. Raises DependencyUnavailable."""
         await self._index.report_credits(token_id, remaining_credits, age=age, call_duration=call_duration)
 
-    async def _release(self, lease: LeaseRecord, report: OutcomeReport) -> bool:
+    async def _release(self, lease: LeaseRecord, report: OutcomeReport, hold: timedelta) -> bool:
         nonce = new_id()
         if report.proxy_id and report.outcome is Outcome.PROXY_FAILED:
             await self._proxy_reports.failed(report.proxy_id, reason=report.upstream_reason)
@@ -75,6 +77,7 @@ class LeaseReleaser:
             verdict=_verdict(report.outcome),
             output_count=max(report.output_count, 1) if report.outcome is Outcome.OK else report.output_count,
             remaining_credits=report.remaining_credits,
+            hold=hold,
         )
         if report.outcome is Outcome.OK and released.is_first and released.is_sick:
             await self._apply(lease, report)

@@ -32,6 +32,7 @@ MAX_CREDITS = 2**53 - 1
 
 _SHORTEST_LEASE = timedelta(seconds=1)
 _LONGEST_LEASE = timedelta(hours=1)
+_LONGEST_HOLD = timedelta(hours=1)
 _LONGEST_AGE = timedelta(days=1)
 _MAX_SECRET_LENGTH = 32_768
 _MAX_NAME_LENGTH = 200
@@ -159,6 +160,14 @@ def lease_duration(message: Duration) -> timedelta:
     value = _duration("lease_duration", message)
     if not _SHORTEST_LEASE <= value <= _LONGEST_LEASE:
         raise InvalidArgument.of("lease_duration", "The lease duration must be between 1 s and 1 h.")
+    return value
+
+
+def hold_duration(message: Duration) -> timedelta:
+    """How much longer a released lease keeps its room; at most 1 h."""
+    value = _duration("hold_duration", message)
+    if not timedelta(0) <= value <= _LONGEST_HOLD:
+        raise InvalidArgument.of("hold_duration", "A lease can be held for up to 1 h.")
     return value
 
 

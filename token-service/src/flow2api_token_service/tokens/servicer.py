@@ -209,7 +209,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """End a lease and count how its generation went."""
         del context
         lease, report = read_proto.lease_record(request.lease), read_proto.outcome_report(request.outcome)
-        return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report))
+        hold = read_proto.hold_duration(request.hold_duration)
+        return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report, hold=hold))
 
     async def ReportCredits(self, request: pb.ReportCreditsRequest, context: Context) -> pb.ReportCreditsResponse:
         """Take in what an account had left after a call."""

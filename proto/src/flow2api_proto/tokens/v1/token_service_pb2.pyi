@@ -1096,6 +1096,7 @@ class ReleaseLeaseRequest(_message.Message):
 
     LEASE_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    HOLD_DURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lease(self) -> _token_pb2.Lease:
         """The lease as it was given out."""
@@ -1104,15 +1105,22 @@ class ReleaseLeaseRequest(_message.Message):
     def outcome(self) -> _token_pb2.LeaseOutcome:
         """How the generation went. Required."""
 
+    @_builtins.property
+    def hold_duration(self) -> _duration_pb2.Duration:
+        """The upstream may still be at work on a generation that was given up: the outcome counts now, and the slot is kept for so
+        long. Unset or zero frees it now. Nothing is kept of a lease that is over.
+        """
+
     def __init__(
         self,
         *,
         lease: _token_pb2.Lease | None = ...,
         outcome: _token_pb2.LeaseOutcome | None = ...,
+        hold_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_duration", b"hold_duration", "lease", b"lease", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_duration", b"hold_duration", "lease", b"lease", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

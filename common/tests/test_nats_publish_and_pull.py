@@ -234,6 +234,23 @@ class TestWorker:
         assert len(delays) == 2
         assert delays[1] > delays[0]
 
+    async def test_a_peer_that_is_away_is_waited_for_without_a_traceback(self, nats: NatsConnection) -> None:
+        failures = iter([DependencyUnavailable("The token service cannot be reached.")])
+
+        async def handle(delivery: Delivery) -> None:
+            for failure in failures:
+                raise failure
+
+        with capture_logs() as entries:
+            async with working(nats, handle):
+                await publish(nats, "one")
+                await eventually(lambda: _is_empty(nats))
+        waits = [entry for entry in entries if entry["event"] == "delivery_waits"]
+        assert [(each["log_level"], each["error"]) for each in waits] == [
+            ("warning", "The token service cannot be reached.")
+        ]
+        assert "exc_info" not in waits[0]
+
     async def test_poison_is_terminated_and_visible(self, nats: NatsConnection) -> None:
         async def handle(delivery: Delivery) -> None:
             raise ValueError("never")

@@ -136,7 +136,12 @@ class PullWorker:
             await delivery.term(f"failed {delivery.delivery_count} times, last by {type(error).__name__}")
             return
         delay = self._delay_after(delivery.delivery_count)
-        log.error("delivery_failed", **fields, retry_after_seconds=round(delay.total_seconds(), 3), exc_info=error)
+        fields["retry_after_seconds"] = round(delay.total_seconds(), 3)
+        if isinstance(error, DependencyUnavailable):
+            # A peer is away: no mistake that a traceback would tell anything about.
+            log.warning("delivery_waits", **fields, error=error.message)
+        else:
+            log.error("delivery_failed", **fields, exc_info=error)
         await delivery.nak(delay)
 
     def _delay_after(self, delivery_count: int) -> timedelta:

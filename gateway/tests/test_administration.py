@@ -214,12 +214,14 @@ async def test_what_a_key_may_do_is_chosen(admin: httpx.AsyncClient, world: Any)
             "weight": 3,
             "requests_per_minute": 60,
             "daily_credit_budget": 5_000_000_000,
+            "daily_budget_usd": 12.345678,
             "allowed_models": ["veo-*"],
             "expires_at": 2_000_000_000,
         },
     )
     (made,) = world.access.created
     assert (made.weight, made.requests_per_minute, made.daily_credit_budget) == (3, 60, 5_000_000_000)
+    assert made.daily_budget_micro_usd == 12_345_678
     assert list(made.allowed_models) == ["veo-*"]
     assert made.expire_time.seconds == 2_000_000_000
 

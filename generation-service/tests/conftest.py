@@ -202,6 +202,7 @@ class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):
         self.gate: asyncio.Event | None = None
         self.quota: request_quota_pb2.RequestQuota | None = None
         self.daily_credit_budget = -1
+        self.daily_budget_micro_usd = -1
 
     async def AuthorizeGeneration(  # noqa: N802 - the name of the RPC
         self, request: access_service_pb2.AuthorizeGenerationRequest, context: Any
@@ -211,7 +212,11 @@ class AccessStandIn(access_service_pb2_grpc.AccessServiceServicer):
             await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
-        api_key = access_service_pb2.ApiKey(api_key_id=request.api_key_id, daily_credit_budget=self.daily_credit_budget)
+        api_key = access_service_pb2.ApiKey(
+            api_key_id=request.api_key_id,
+            daily_credit_budget=self.daily_credit_budget,
+            daily_budget_micro_usd=self.daily_budget_micro_usd,
+        )
         return access_service_pb2.AuthorizeGenerationResponse(api_key=api_key, request_quota=self.quota)
 
 

@@ -22,6 +22,7 @@ from flow2api_upstream.port import (
     OperationState,
     OperationStatus,
     UpstreamFailure,
+    UsageCount,
 )
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -49,6 +50,13 @@ def test_waits_while_it_runs(state: OperationState) -> None:
 def test_is_ready_even_after_the_deadline() -> None:
     answer = status(OperationState.SUCCEEDED, media=MediaHandle("m"))
     assert judge(look(deadline=-DELAY), answer, now=NOW, schedule=SCHEDULE) == Ready(MediaHandle("m"))
+
+
+def test_what_the_upstream_has_counted_goes_with_the_clip() -> None:
+    answer = status(OperationState.SUCCEEDED, media=MediaHandle("m"), usage=UsageCount(7, output_tokens=46_336))
+    verdict = judge(look(), answer, now=NOW, schedule=SCHEDULE)
+    assert isinstance(verdict, Ready)
+    assert verdict.usage == UsageCount(7, output_tokens=46_336)
 
 
 @pytest.mark.parametrize("state", [OperationState.PENDING, OperationState.ACTIVE, OperationState.MISSING])

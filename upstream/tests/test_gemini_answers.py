@@ -196,6 +196,13 @@ class TestInteraction:
         assert status.state is OperationState.SUCCEEDED
         assert GeminiMedia.read(status.media) == GeminiMedia("v1_abc", where.get("uri", ""))
 
+    def test_completed_tells_what_it_counted_for(self):
+        usage = {"total_input_tokens": 270, "total_output_tokens": 46336}
+        clip = {"type": "video", "uri": "https://x/files/a"}
+        status = self.status("completed", steps=self.output(clip), usage=usage)
+        assert (status.usage.input_tokens, status.usage.output_tokens) == (270, 46336)
+        assert self.status("completed", steps=self.output(clip)).usage is None
+
     def test_completed_with_a_refusal_is_content(self):
         status = self.status("completed", steps=self.output({"type": "text", "text": "I cannot make this."}))
         assert status.failure.failure_class is FailureClass.CONTENT

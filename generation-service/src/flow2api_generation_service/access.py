@@ -42,4 +42,9 @@ class AccessClient:
 
 def daily_budget(api_key: access_service_pb2.ApiKey) -> Budget:
     """What the key may spend per UTC day."""
-    return Budget(credits=api_key.daily_credit_budget if api_key.daily_credit_budget >= 0 else None)
+    # A token service of the release before says nothing about money.
+    has_money = api_key.HasField("daily_budget_micro_usd") and api_key.daily_budget_micro_usd >= 0
+    return Budget(
+        credits=api_key.daily_credit_budget if api_key.daily_credit_budget >= 0 else None,
+        micros=api_key.daily_budget_micro_usd if has_money else None,
+    )

@@ -18,7 +18,7 @@ from PIL import Image
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.generation.v1 import generation_service_pb2, image_pb2, media_pb2
+from flow2api_proto.generation.v1 import generation_service_pb2, image_pb2, ledger_pb2, media_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
@@ -83,6 +83,23 @@ class TestSuccess:
         await all_given_back(pool)
         assert pool.outcome_names == ["OK"]
         assert pool.outcomes[0][1].output_count == 1
+
+    async def test_what_it_costs_is_estimated_and_then_counted(self, client: Any, pool: Any, access: Any) -> None:
+        pool.add_gemini(API_KEY)
+        access.daily_budget_micro_usd = 140_000
+        (image,) = images_of(await client.images(model_id="gemini-3-pro-image"))
+        filter_of_key = ledger_pb2.LedgerFilter(api_key_id="key_1")
+        answer = await client.stub.ListLedgerEntries(ledger_pb2.ListLedgerEntriesRequest(filter=filter_of_key))
+        (entry,) = answer.entries
+        # The list price, and input tokens at 2 dollars a million.
+        assert entry.micros == 134_000 + 2 * image.usage.input_tokens
+        usage = await client.stub.GetUsage(ledger_pb2.GetUsageRequest(filter=filter_of_key))
+        (row,) = usage.rows
+        assert row.reserved_micros == row.settled_micros + row.released_micros
+        assert row.released_micros > 0
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.images(model_id="gemini-3-pro-image")
+        assert reason_of(refused.value)[0] == "DAILY_BUDGET_EXHAUSTED"
 
     async def test_on_gemini_at_4k_without_enlargement(self, client: Any, pool: Any, media_directory: Path) -> None:
         pool.add_gemini(API_KEY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,11 +21,12 @@ from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.ledger.amounts import Budget, Cost
 from flow2api_generation_service.ledger.models import LedgerDayRow, LedgerEntryRow
+from flow2api_generation_service.ledger.states import OPEN_STATES, EntryState
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.settings import MediaRetentionSettings
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
-from flow2api_generation_service.videos.charges import VideoCharges
+from flow2api_generation_service.videos.charges import VideoCharges, clip_micros
 from flow2api_generation_service.videos.end import VideoEnd
 from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN, Ending
 from flow2api_generation_service.videos.events import EventConsumer
@@ -39,6 +40,7 @@ from flow2api_generation_service.videos.transitions import Attempt, JobTransitio
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_upstream.port import (
     Account,
+    AccountTier,
     FailureClass,
     OperationHandle,
     UpstreamFailure,
@@ -50,7 +52,16 @@ from flow2api_upstream.port import (
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TOKEN_ID = 3
 PLAIN, ENLARGED = "veo_3_1_t2v_fast_landscape", "veo_3_1_t2v_4k"
-PRICES = {(PLAIN, Stage.GENERATE): 20, (ENLARGED, Stage.GENERATE): 100, (ENLARGED, Stage.UPSCALE): 50}
+SOLD, COUNTED = "veo-3.1-fast", "gemini-omni-1.1-flash"
+COUNTED_TOKENS = video_events_pb2.CountedTokens(input_tokens=7, output_tokens=46_336)
+FLOW_PRICES = {
+    (PLAIN, Stage.GENERATE): 20,
+    (ENLARGED, Stage.GENERATE): 100,
+    (ENLARGED, Stage.UPSCALE): 50,
+    (SOLD, Stage.GENERATE): 20,
+}
+# 8 s at 0.10; 46 336 output tokens at 17.50 and 7 input tokens at 1.50 per million, in millionths of a dollar.
+MICROS = {SOLD: 800_000, COUNTED: 810_880 + 11}
 
 
 _FAILED = video_events_pb2.VIDEO_FAILURE_KIND_FAILED
@@ -64,18 +75,22 @@ class Operation:
     video_id: str
     model_id: str
     stage: Stage
+    provider: str
     is_followed: bool = False
 
     @property
-    def price(self) -> int:
-        return PRICES[self.model_id, self.stage]
+    def price(self) -> Cost:
+        if self.provider == "flow":
+            return Cost(FLOW_PRICES[self.model_id, self.stage])
+        return Cost(0, MICROS[self.model_id])
 
 
 class Upstream:
-    """Takes the price when it accepts a clip, and gives it back when it fails."""
+    """Takes the price when it accepts a clip, and gives it back when it fails; credits and money in a till each."""
 
     def __init__(self) -> None:
         self.till: Counter[str] = Counter()
+        self.money: Counter[str] = Counter()
         self.running: list[Operation] = []
         self.on_call: Callable[[], Awaitable[None]] | None = None
         self.answer = "accepts"
@@ -89,8 +104,8 @@ class Upstream:
         if self.answer == "is cut off before":
             raise UpstreamFailure(FailureClass.NETWORK, "cut off", may_have_been_accepted=True)
         stage = Stage.UPSCALE if call.kind is VideoKind.UPSCALE else Stage.GENERATE
-        operation = Operation(video_id, model_id, stage)
-        self.till[video_id] += operation.price
+        operation = Operation(video_id, model_id, stage, call.upstream_model)
+        self._take(operation, 1)
         self.running.append(operation)
         if self.answer == "is cut off after":
             raise UpstreamFailure(FailureClass.NETWORK, "cut off", may_have_been_accepted=True)
@@ -99,7 +114,11 @@ class Upstream:
 
     def fail(self, operation: Operation) -> None:
         self.running.remove(operation)
-        self.till[operation.video_id] -= operation.price
+        self._take(operation, -1)
+
+    def _take(self, operation: Operation, sign: int) -> None:
+        self.till[operation.video_id] += sign * operation.price.credits
+        self.money[operation.video_id] += sign * (operation.price.micros or 0)
 
 
 class Away:
@@ -114,7 +133,7 @@ class Away:
 class LedgerWorld:
     """Jobs, what the upstream has taken for them, and what the ledger says."""
 
-    models = (PLAIN, ENLARGED)
+    models = (PLAIN, ENLARGED, SOLD, COUNTED)
 
     def __init__(self, database: Database, directory: Path, budget: Budget) -> None:
         self.database = database
@@ -149,6 +168,7 @@ class LedgerWorld:
             media=media,
             leases=cast("Any", Away()),
             durations=Durations(database=database, clock=self.clock, interval=timedelta(0)),
+            prices=self._catalog.prices,
             clock=self.clock,
         )
 
@@ -202,22 +222,24 @@ class LedgerWorld:
     async def submit(self, job: JobRow, *, crash: str = "", ends_when_refused: bool = True) -> None:
         """What a submit worker does with a queued job; ``crash`` names where it dies."""
         attempt_id = f"attempt_{job.attempt_count + 1}"
-        stage, option = Stage.GENERATE, self.plan(job.model_id).options[0]
+        stage, plan = Stage.GENERATE, self.plan(job.model_id)
+        option = plan.options[job.attempt_count % len(plan.options)]
         attempt = Attempt(
             attempt_id=attempt_id,
-            provider="flow",
+            provider=option.provider,
             upstream_model=option.upstream_model,
             upsampler_model=option.upsampler_model,
             token_id=TOKEN_ID,
             lease=b"",
-            credits=PRICES[job.model_id, stage],
+            credits=option.credits_for(AccountTier.ONE),
+            micros=clip_micros(option, plan, job),
             typical_duration_seconds=80,
             upscale_typical_seconds=0,
             duration_quantiles_ms=(),
         )
         if not await self.change(lambda t: t.begin_attempt(job.video_id, attempt)):
             return
-        if await self._call(job, attempt_id, stage, crash):
+        if await self._call(job, attempt, stage, crash):
             return
         if self.upstream.answer == "refuses" and not ends_when_refused:
             await self.change(
@@ -242,16 +264,18 @@ class LedgerWorld:
             if job is not None:
                 await fall_back_to_base_clip(session, clock=self.clock, job=job, reason="no")
 
-    async def _call(self, job: JobRow, attempt_id: str, stage: Stage, crash: str) -> bool:
+    async def _call(self, job: JobRow, attempt: Attempt | str, stage: Stage, crash: str) -> bool:
         """Whether the job is out of the worker's hands: the upstream has it, or the worker is dead."""
+        attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
+        provider = "flow" if isinstance(attempt, str) else attempt.provider
         ticket = Ticket(
             video_id=job.video_id,
             model_id=job.model_id,
             stage=stage,
             attempt_id=attempt_id,
-            provider="flow",
-            upstream_model="model",
-            cost=Cost(PRICES[job.model_id, stage]) if stage is Stage.GENERATE else None,
+            provider=provider,
+            upstream_model="model" if isinstance(attempt, str) else attempt.upstream_model,
+            cost=None if isinstance(attempt, str) else Cost(attempt.credits, attempt.micros),
             lease=b"",
             typical_seconds=80,
             quantiles_ms=(),
@@ -260,7 +284,7 @@ class LedgerWorld:
         )
         kind = VideoKind.UPSCALE if stage is Stage.UPSCALE else VideoKind.TEXT
         call = VideoCall(
-            upstream_model="m",
+            upstream_model=provider,
             kind=kind,
             prompt=job.prompt,
             aspect_ratio="16:9",
@@ -343,6 +367,8 @@ class LedgerWorld:
                         media_id=f"m{len(self.events)}", object_key="x", content_type="video/mp4"
                     )
                 )
+        if operation.model_id == COUNTED and outcome not in {"fails", "is late"}:
+            event.counted_tokens.CopyFrom(COUNTED_TOKENS)
         if operation.is_followed:
             self.events.append(event)
 
@@ -358,20 +384,32 @@ class LedgerWorld:
         entries = await self.entries()
         async with self.database.transaction(read_only=True) as session:
             day = await session.get(LedgerDayRow, ("key_1", NOW.date()))
+        for unit in ("credits", "micros"):
+            self._check_sums(unit, entries, day)
+            for video_id in self.jobs:
+                self._check_job(unit, video_id, entries)
+
+    def _check_sums(self, unit: str, entries: list[LedgerEntryRow], day: LedgerDayRow | None) -> None:
+        def total(name: str, states: Collection[str] = tuple(EntryState)) -> int:
+            return sum(getattr(entry, name) or 0 for entry in entries if entry.state in states)
+
+        def of_day(name: str) -> int:
+            return getattr(day, f"{name}_{unit}") if day else 0
+
         for name in ("reserved", "released"):
-            total = sum(getattr(entry, f"{name}_credits") for entry in entries)
-            assert total == (getattr(day, f"{name}_credits") if day else 0), name
-        settled = sum(entry.credits for entry in entries if entry.state == "settled")
-        is_open = sum(entry.credits for entry in entries if entry.state in {"reserved", "charged", "disputed"})
-        assert (day.settled_credits, day.open_credits) == (settled, is_open) if day else not entries
-        if self.budget.credits is not None:
-            assert settled + is_open <= self.budget.credits
-        for video_id in self.jobs:
-            mine = [entry for entry in entries if entry.generation_id == video_id]
-            spent = sum(entry.credits for entry in mine if entry.state == "settled")
-            possible = sum(entry.credits for entry in mine if entry.state != "released")
-            story = [(entry.line, entry.state, entry.credits, entry.reason) for entry in mine]
-            assert spent <= self.upstream.till[video_id] <= possible, story
+            assert total(f"{name}_{unit}") == of_day(name), (unit, name)
+        settled, is_open = total(unit, {EntryState.SETTLED}), total(unit, OPEN_STATES)
+        assert (of_day("settled"), of_day("open")) == (settled, is_open), unit
+        budget = getattr(self.budget, unit)
+        assert budget is None or settled + is_open <= budget, unit
+
+    def _check_job(self, unit: str, video_id: str, entries: list[LedgerEntryRow]) -> None:
+        mine = [entry for entry in entries if entry.generation_id == video_id]
+        spent = sum(getattr(entry, unit) or 0 for entry in mine if entry.state == EntryState.SETTLED)
+        possible = sum(getattr(entry, unit) or 0 for entry in mine if entry.state != EntryState.RELEASED)
+        till = self.upstream.till if unit == "credits" else self.upstream.money
+        story = [(entry.line, entry.state, getattr(entry, unit), entry.reason) for entry in mine]
+        assert spent <= till[video_id] <= possible, (unit, till[video_id], story)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ STEPS = 120
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_random_histories_add_up_at_every_step(make_world: Any, seed: int) -> None:
-    world = make_world(Budget(credits=1500))
+    world = make_world(Budget(credits=1500, micros=20_000_000))
     dice = random.Random(seed)
     story: list[str] = []
     for _ in range(STEPS):

@@ -53,6 +53,7 @@ def attempt(attempt_id: str = "attempt_1") -> Attempt:
         upsampler_model=None,
         token_id=3,
         lease=b"lease",
+        micros=None,
         credits=25,
         typical_duration_seconds=80,
         upscale_typical_seconds=0,

@@ -85,15 +85,15 @@ class Following:
                     await self._wait(look, verdict)
                 case End():
                     await self.end(look, verdict)
-                case Ready(media, observed):
-                    await self._reports.stage_done(look, media, observed)
+                case Ready():
+                    await self._reports.stage_done(look, verdict)
                     log.info("video_stage_done", video_id=look.message.video_id, stage=look.message.stage)
                     await look.delivery.ack()
 
     async def store(self, provider: Provider, look: Look, ready: Ready) -> None:
         """Bring a finished clip into the store and settle its message. Raises DependencyUnavailable when NATS is
         away."""
-        await self._reports.storing(look, ready.observed)
+        await self._reports.storing(look, ready)
         try:
             stored = await self._clips.store(provider, look, ready.media)
         except InvalidArgument as error:
@@ -110,7 +110,7 @@ class Following:
             log.warning("clip_not_stored", video_id=look.message.video_id, exc_info=_unexpected(error))
             await self._store_when_we_can(look)
         else:
-            await self._reports.stored(look, stored, ready.observed)
+            await self._reports.stored(look, stored, ready)
             log.info("video_stored", video_id=look.message.video_id, size_bytes=stored.size_bytes)
             await self._pool.release(look.message.lease, success())
             await look.delivery.ack()

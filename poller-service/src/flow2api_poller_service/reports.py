@@ -17,9 +17,8 @@ from flow2api_common.nats_errors import nats_errors
 from flow2api_common.request_context import outgoing_headers
 from flow2api_poller_service.carry import Carried
 from flow2api_poller_service.look import Look
+from flow2api_poller_service.verdicts import Ready
 from flow2api_proto.events.v1 import video_events_pb2
-from flow2api_proto.events.v1.video_events_pb2 import ObservedDuration
-from flow2api_upstream.port import MediaHandle
 
 _PUBLISH_TIMEOUT: Final = timedelta(seconds=5)
 _PROGRESS_STEP: Final = 10
@@ -40,25 +39,25 @@ class Reports:
             event.progressed.progress_percent = percent
             await self._publish(event, f"progressed:{percent}")
 
-    async def stage_done(self, look: Look, media: MediaHandle, observed: ObservedDuration | None) -> None:
+    async def stage_done(self, look: Look, ready: Ready) -> None:
         """This step is done, and another follows under the same lease."""
         event = self._event(look)
-        event.stage_done.result_handle = media
-        _tell_duration(event, observed)
+        event.stage_done.result_handle = ready.media
+        _tell_facts(event, ready)
         await self._publish(event, "stage_done")
 
-    async def storing(self, look: Look, observed: ObservedDuration | None) -> None:
+    async def storing(self, look: Look, ready: Ready) -> None:
         """The clip is ready and goes into the store now."""
         event = self._event(look)
         event.storing.SetInParent()
-        _tell_duration(event, observed)
+        _tell_facts(event, ready)
         await self._publish(event, "storing")
 
-    async def stored(self, look: Look, stored: video_events_pb2.VideoStored, observed: ObservedDuration | None) -> None:
+    async def stored(self, look: Look, stored: video_events_pb2.VideoStored, ready: Ready) -> None:
         """The clip is in the store. What was observed is told again: this event may be the first to arrive."""
         event = self._event(look)
         event.stored.CopyFrom(stored)
-        _tell_duration(event, observed)
+        _tell_facts(event, ready)
         await self._publish(event, "stored")
 
     async def failed(self, look: Look, failed: video_events_pb2.VideoFailed) -> None:
@@ -86,6 +85,9 @@ class Reports:
         await self._nats.publish(f"video.events.{event.video_id}", event, msg_id=message_id)
 
 
-def _tell_duration(event: video_events_pb2.VideoEvent, observed: ObservedDuration | None) -> None:
-    if observed is not None:
-        event.observed_duration.CopyFrom(observed)
+def _tell_facts(event: video_events_pb2.VideoEvent, ready: Ready) -> None:
+    if ready.observed is not None:
+        event.observed_duration.CopyFrom(ready.observed)
+    if ready.usage is not None:
+        event.counted_tokens.input_tokens = ready.usage.input_tokens
+        event.counted_tokens.output_tokens = ready.usage.output_tokens

@@ -12,7 +12,14 @@ from flow2api_poller_service.schedule import Schedule
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_upstream.failures import to_service_error
-from flow2api_upstream.port import FailureClass, MediaHandle, OperationState, OperationStatus, UpstreamFailure
+from flow2api_upstream.port import (
+    FailureClass,
+    MediaHandle,
+    OperationState,
+    OperationStatus,
+    UpstreamFailure,
+    UsageCount,
+)
 from flow2api_upstream.port_to_tokens import outcome_of, success
 
 MISSING_LIMIT: Final = 3
@@ -30,10 +37,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The clip is there upstream. ``observed`` is how long it took, where that is known."""
+    """The clip is there upstream. ``observed`` is how long it took, ``usage`` what it counted for, where they are
+    known."""
 
     media: MediaHandle
     observed: video_events_pb2.ObservedDuration | None = None
+    usage: UsageCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ def judge(look: Look, status: OperationStatus, *, now: datetime, schedule: Sched
     """What the answer of the upstream means."""
     if status.state is OperationState.SUCCEEDED and status.media is not None:
         is_regular = not look.carried.is_irregular and look.carried.store_until is None
-        return Ready(status.media, schedule.observed(look.subject, now) if is_regular else None)
+        observed = schedule.observed(look.subject, now) if is_regular else None
+        return Ready(status.media, observed, status.usage)
     if status.state is OperationState.FAILED and status.failure is not None:
         return ended_by(status.failure)
     if now >= look.deadline_time:

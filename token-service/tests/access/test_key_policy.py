@@ -57,6 +57,7 @@ def test_model_that_is_not_allowed(allowed: list[str], ids: list[str]) -> None:
         ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"requests_per_minute": 60_001}, "requests_per_minute"),
         ({"daily_credit_budget": -2}, "daily_credit_budget"),
+        ({"daily_budget_micro_usd": -2}, "daily_budget_micro_usd"),
         ({"allowed_models": ["veo-*", "no spaces"]}, "allowed_models[1]"),
         ({"allowed_models": [""]}, "allowed_models[0]"),
         ({"allowed_models": [f"m{number}" for number in range(101)]}, "allowed_models"),

@@ -60,6 +60,7 @@ class TestPolicy:
             "weight": 5,
             "requests_per_minute": 60,
             "daily_credit_budget": 5_000_000_000,
+            "daily_budget_micro_usd": 12_500_000,
             "allowed_models": ["veo-*", "gemini-2.5-flash-image"],
             "expire_time": in_hours(1),
         }

@@ -198,14 +198,14 @@ class OperationState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
     """One look at one operation. ``media`` is set when SUCCEEDED, ``failure`` when FAILED; ``progress`` is a fraction
-    in [0, 1] where
-    the upstream tells one."""
+    in [0, 1] where the upstream tells one; ``usage`` is what it has counted, None where it counts nothing."""
 
     operation: OperationHandle
     state: OperationState
     media: MediaHandle | None = None
     failure: UpstreamFailure | None = None
     progress: float | None = None
+    usage: UsageCount | None = None
 
 
 class FailureClass(StrEnum):

@@ -21,6 +21,7 @@ _COLUMNS = {
     "weight": "WEIGHT",
     "requests_per_minute": "PER MINUTE",
     "daily_credit_budget": "CREDITS/DAY",
+    "daily_budget_usd": "USD/DAY",
     "allowed_models": "MODELS",
     "expires_at": "EXPIRES",
     "is_active": "ACTIVE",
@@ -35,6 +36,9 @@ WeightOption = Annotated[
 ]
 RequestsPerMinuteOption = Annotated[int | None, typer.Option(help="More are refused. -1 is unlimited.", min=-1)]
 DailyCreditBudgetOption = Annotated[int | None, typer.Option(help="Credits a day (UTC). -1 is unlimited.", min=-1)]
+DailyBudgetUsdOption = Annotated[
+    float | None, typer.Option(help="US dollars a day (UTC), to the millionth. -1 is unlimited.", min=-1)
+]
 AllowModelOption = Annotated[
     list[str] | None,
     typer.Option(help="A model that it may use, or a pattern such as 'veo-*'; may be repeated. Default: all."),
@@ -66,6 +70,7 @@ def create_key(
     weight: WeightOption = None,
     requests_per_minute: RequestsPerMinuteOption = None,
     daily_credit_budget: DailyCreditBudgetOption = None,
+    daily_budget_usd: DailyBudgetUsdOption = None,
     allow_model: AllowModelOption = None,
     expires: ExpiresOption = None,
     url: UrlOption = None,
@@ -76,6 +81,7 @@ def create_key(
         "weight": weight,
         "requests_per_minute": requests_per_minute,
         "daily_credit_budget": daily_credit_budget,
+        "daily_budget_usd": daily_budget_usd,
         "allowed_models": allow_model,
         "expires_at": _seconds(expires),
     }
@@ -97,6 +103,7 @@ def update_key(
     weight: WeightOption = None,
     requests_per_minute: RequestsPerMinuteOption = None,
     daily_credit_budget: DailyCreditBudgetOption = None,
+    daily_budget_usd: DailyBudgetUsdOption = None,
     allow_model: AllowModelOption = None,
     allow_all_models: Annotated[bool, typer.Option("--allow-all-models", help="Let it use every model.")] = False,
     expires: ExpiresOption = None,
@@ -112,6 +119,7 @@ def update_key(
         "weight": weight,
         "requests_per_minute": requests_per_minute,
         "daily_credit_budget": daily_credit_budget,
+        "daily_budget_usd": daily_budget_usd,
         "allowed_models": [] if allow_all_models else allow_model,
         "expires_at": _seconds(expires),
     }

@@ -27,12 +27,15 @@ _SUM_COLUMNS = {
     "open_credits": "OPEN",
     "disputed_credits": "DISPUTED",
     "released_credits": "GIVEN BACK",
+    "settled_usd": "SPENT USD",
+    "open_usd": "OPEN USD",
 }
 _ENTRY_COLUMNS = {
     "generation_id": "GENERATION",
     "line": "LINE",
     "state": "STATE",
     "credits": "CREDITS",
+    "usd": "USD",
     "model": "MODEL",
     "api_key_id": "KEY",
     "token_id": "TOKEN",
@@ -70,6 +73,10 @@ def show_usage(
 ) -> None:
     """Sum up what generations cost."""
     rows = _call("GET", "/admin/usage", url, {"by": by} | _filter(key, token, model, first_day, last_day))
+    if not as_json:
+        rows = [
+            row | {f"{name}_usd": _dollars(row[f"{name}_micro_usd"]) for name in ("settled", "open")} for row in rows
+        ]
     columns = {name: title for name, title in _DIMENSION_COLUMNS.items() if rows and name in rows[0]}
     print_rows(rows, columns | _SUM_COLUMNS, as_json=as_json)
 
@@ -94,6 +101,8 @@ def list_entries(
     chosen = {"state": state, "generation_id": generation, "limit": limit}
     params = {name: value for name, value in chosen.items() if value is not None}
     rows = _call("GET", "/admin/ledger", url, params | _filter(key, token, model, first_day, last_day))
+    if not as_json:
+        rows = [row | {"usd": None if row["micros"] is None else _dollars(row["micros"])} for row in rows]
     print_rows(rows, _ENTRY_COLUMNS, as_json=as_json)
 
 
@@ -108,6 +117,10 @@ def resolve_entry(
     """Decide a disputed entry: 'settled' if the upstream has taken its price, 'released' if not."""
     entry = _call("POST", f"/admin/ledger/{generation}/{line}/resolve", url, json={"state": decision.value})
     output().print(f"{entry['generation_id']} {entry['line']} is {entry['state']}", markup=False)
+
+
+def _dollars(micros: int) -> str:
+    return f"{micros / 1_000_000:.6f}"
 
 
 def _filter(

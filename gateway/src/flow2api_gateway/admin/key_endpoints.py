@@ -27,8 +27,10 @@ from flow2api_proto.access.v1 import access_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
 _PAGE: Final = 1000
+_UNLIMITED: Final = -1
+_MICROS_PER_DOLLAR: Final = 1_000_000
 # Fields of the RPCs that clients know under another name.
-_FIELDS: Final = {"secret": "key", "expire_time": "expires_at"}
+_FIELDS: Final = {"secret": "key", "expire_time": "expires_at", "daily_budget_micro_usd": "daily_budget_usd"}
 
 
 @router.get("/admin/keys", summary="List API keys", responses=ERRORS)
@@ -57,6 +59,7 @@ async def make_key(request: Request, admin: AdminDep, gateway: GatewayDep) -> Re
         weight=body.weight,
         requests_per_minute=body.requests_per_minute,
         daily_credit_budget=body.daily_credit_budget,
+        daily_budget_micro_usd=_micros(body.daily_budget_usd),
         allowed_models=body.allowed_models,
         expire_time=_time(body.expires_at),
         secret=body.key.get_secret_value() if body.key else "",
@@ -109,6 +112,7 @@ def key_json(key: access_service_pb2.ApiKey) -> dict[str, Any]:
         "weight": key.weight,
         "requests_per_minute": key.requests_per_minute,
         "daily_credit_budget": key.daily_credit_budget,
+        "daily_budget_usd": _dollars(key),
         "allowed_models": list(key.allowed_models),
         "is_active": not key.HasField("revoke_time") and not _is_over(key),
         "created_at": iso_time(key, "create_time"),
@@ -118,7 +122,9 @@ def key_json(key: access_service_pb2.ApiKey) -> dict[str, Any]:
 
 
 def _update(key_id: str, body: KeyUpdateBody) -> access_service_pb2.UpdateApiKeyRequest:
-    values = body.model_dump(exclude_none=True, exclude={"expires_at"})
+    values = body.model_dump(exclude_none=True, exclude={"expires_at", "daily_budget_usd"})
+    if body.daily_budget_usd is not None:
+        values["daily_budget_micro_usd"] = _micros(body.daily_budget_usd)
     paths = list(values)
     if "expires_at" in body.model_fields_set:
         paths.append("expire_time")
@@ -126,6 +132,18 @@ def _update(key_id: str, body: KeyUpdateBody) -> access_service_pb2.UpdateApiKey
         raise InvalidArgument("The request names nothing to change.", reason="MISSING_PARAMETER")
     key = access_service_pb2.ApiKey(api_key_id=key_id, expire_time=_time(body.expires_at), **values)
     return access_service_pb2.UpdateApiKeyRequest(api_key=key, update_mask=FieldMask(paths=paths))
+
+
+def _micros(dollars: float | None) -> int | None:
+    if dollars is None:
+        return None
+    return _UNLIMITED if dollars == _UNLIMITED else round(dollars * _MICROS_PER_DOLLAR)
+
+
+def _dollars(key: access_service_pb2.ApiKey) -> float:
+    if not key.HasField("daily_budget_micro_usd") or key.daily_budget_micro_usd < 0:
+        return _UNLIMITED
+    return key.daily_budget_micro_usd / _MICROS_PER_DOLLAR
 
 
 def _time(seconds: int | None) -> Timestamp | None:

@@ -136,8 +136,11 @@ def _usage_json(row: ledger_pb2.UsageRow, names: list[str]) -> dict[str, Any]:
         "disputed_credits": row.disputed_credits,
         "settled_credits": row.settled_credits,
         "released_credits": row.released_credits,
+        "reserved_micro_usd": row.reserved_micros,
         "open_micro_usd": row.open_micros,
+        "disputed_micro_usd": row.disputed_micros,
         "settled_micro_usd": row.settled_micros,
+        "released_micro_usd": row.released_micros,
     }
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 _Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+# -1 is unlimited.
+_Dollars = Annotated[float, Field(ge=-1, le=1_000_000_000, allow_inf_nan=False)]
 _Concurrency = Annotated[int, Field(ge=-1, le=100_000)]
 
 
@@ -118,6 +120,7 @@ class KeyFields(_AdminRequest):
     weight: _Int32 | None = Field(default=None, description="Share when generations wait, from 1 to 1000.")
     requests_per_minute: _Int32 | None = Field(default=None, description="From 1 to 60000.")
     daily_credit_budget: _Int64 | None = Field(default=None, description="Credits per day (UTC).")
+    daily_budget_usd: _Dollars | None = Field(default=None, description="US dollars per day (UTC), to the millionth.")
     allowed_models: list[str] | None = Field(
         default=None, description="Ids of models; `*` stands for any characters. Empty for all."
     )

@@ -10,6 +10,7 @@ from flow2api_generation_service.catalog.files import AliasesFile, CatalogFiles,
 from flow2api_generation_service.catalog.image_models import image_models
 from flow2api_generation_service.catalog.image_plan import ImageFacts, ImagePlan, plan_image
 from flow2api_generation_service.catalog.model import Modality, PublicModel, VideoRoute
+from flow2api_generation_service.catalog.prices import PriceBook, price_book
 from flow2api_generation_service.catalog.video_models import video_models
 from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan, plan_video
 
@@ -17,7 +18,8 @@ from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
 class Catalog:
     """Every public model by its id. Immutable; safe to share."""
 
-    def __init__(self, models: Iterable[PublicModel]) -> None:
+    def __init__(self, models: Iterable[PublicModel], prices: PriceBook) -> None:
+        self.prices = prices
         self._models: dict[str, PublicModel] = {}
         for model in models:
             if model.model_id in self._models:
@@ -64,8 +66,12 @@ def load_catalog() -> Catalog:
 
 def catalog_of(files: CatalogFiles) -> Catalog:
     """The catalog of these files."""
-    own = [*image_models(files.images), *video_models(files.flow_clips, files.video_families)]
-    return Catalog([*own, *_aliases(files.aliases, {model.model_id: model for model in own})])
+    prices = price_book(files.prices)
+    own = [
+        *image_models(files.images, prices),
+        *video_models(files.flow_clips, files.video_families, prices),
+    ]
+    return Catalog([*own, *_aliases(files.aliases, {model.model_id: model for model in own})], prices)
 
 
 def _aliases(file: AliasesFile, own: dict[str, PublicModel]) -> Iterable[PublicModel]:

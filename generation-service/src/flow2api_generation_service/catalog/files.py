@@ -6,7 +6,7 @@ import tomllib
 from datetime import date
 from functools import cached_property
 from importlib import resources
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -219,6 +219,33 @@ class AliasesFile(_Row):
     retired: tuple[RetiredRow, ...] = Field(strict=False)
 
 
+class PriceRow(_Row):
+    """What a model costs in money; see ``prices.Price``."""
+
+    providers: tuple[str, ...] = Field(min_length=1, strict=False)
+    upstream_model: str
+    as_of: date
+    image: dict[str, Annotated[int, Field(gt=0)]] = Field(default={})
+    second: dict[str, Annotated[int, Field(gt=0)]] = Field(default={})
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    output_tokens_per_second: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Self:
+        if sum(map(bool, (self.image, self.second, self.output_tokens_per_second))) != 1:
+            raise ValueError(f"{self.upstream_model} costs by the image, by the second, or by tokens for each second")
+        if bool(self.output_tokens) != bool(self.output_tokens_per_second):
+            raise ValueError(f"{self.upstream_model}: output_tokens and output_tokens_per_second belong together")
+        return self
+
+
+class PricesFile(_Row):
+    """prices.toml."""
+
+    prices: tuple[PriceRow, ...] = Field(strict=False)
+
+
 class CatalogFiles(_Row):
     """All data files together."""
 
@@ -226,11 +253,12 @@ class CatalogFiles(_Row):
     flow_clips: FlowClipsFile
     video_families: VideoFamiliesFile
     aliases: AliasesFile
+    prices: PricesFile
 
 
 def read_catalog_files() -> CatalogFiles:
     """The packaged data files, validated. Raises pydantic.ValidationError where one is wrong."""
-    names = ("images", "flow_clips", "video_families", "aliases")
+    names = ("images", "flow_clips", "video_families", "aliases", "prices")
     tables = resources.files("flow2api_generation_service.catalog").joinpath("tables")
     parsed = {name: tomllib.loads(tables.joinpath(f"{name}.toml").read_text(encoding="utf-8")) for name in names}
     return CatalogFiles.model_validate(parsed)

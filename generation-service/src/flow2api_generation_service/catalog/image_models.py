@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from flow2api_generation_service.catalog.files import FixedImageRow, ImageFamilyRow, ImageRouteRow, ImagesFile
 from flow2api_generation_service.catalog.model import ImageResolution, ImageRoute, Modality, PublicModel
+from flow2api_generation_service.catalog.prices import Price, PriceBook
 
 DEADLINE_SECONDS = 600
 
 
-def image_models(file: ImagesFile) -> Iterator[PublicModel]:
+def image_models(file: ImagesFile, prices: PriceBook) -> Iterator[PublicModel]:
     """Every image id of the file: the families and the ids that fix ratio and resolution."""
     families = {family.name: family for family in file.families}
     for family in file.families:
-        yield _model(family, family.name, family.display_name, tuple(map(_route, family.routes)), is_fixed=False)
+        yield _model(family, family.name, family.display_name, _routes(family.routes, prices), is_fixed=False)
     for row in file.fixed_ids:
         family = families[row.family]
-        routes = tuple(_narrowed(family.routes, row))
+        routes = tuple(_narrowed(_routes(family.routes, prices), row))
         if not routes:
             raise ValueError(f"{row.id}: no route of {row.family} has {row.aspect_ratio} at {row.resolution}")
         yield _model(family, row.id, f"{family.display_name} ({_title(row)})", routes, is_fixed=True)
@@ -44,7 +46,14 @@ def _model(
     )
 
 
-def _route(row: ImageRouteRow) -> ImageRoute:
+def _routes(rows: Iterable[ImageRouteRow], prices: PriceBook) -> tuple[ImageRoute, ...]:
+    return tuple(_route(row, prices.find(row.provider, row.upstream_model)) for row in rows)
+
+
+def _route(row: ImageRouteRow, price: Price | None) -> ImageRoute:
+    unpriced = [each.generate for each in row.resolutions if price and not price.has(each.generate, is_video=False)]
+    if unpriced:
+        raise ValueError(f"prices.toml lacks {row.provider} {row.upstream_model} in {', '.join(unpriced)}")
     return ImageRoute(
         provider=row.provider,
         upstream_model=row.upstream_model,
@@ -54,21 +63,15 @@ def _route(row: ImageRouteRow) -> ImageRoute:
             for resolution in row.resolutions
         ),
         max_input_images=row.max_input_images,
+        price=price,
     )
 
 
-def _narrowed(rows: Iterable[ImageRouteRow], fixed: FixedImageRow) -> Iterator[ImageRoute]:
-    for row in rows:
-        route = _route(row)
+def _narrowed(routes: Iterable[ImageRoute], fixed: FixedImageRow) -> Iterator[ImageRoute]:
+    for route in routes:
         resolutions = tuple(resolution for resolution in route.resolutions if resolution.name == fixed.resolution)
         if resolutions and fixed.aspect_ratio in route.aspect_ratios:
-            yield ImageRoute(
-                provider=route.provider,
-                upstream_model=route.upstream_model,
-                aspect_ratios=(fixed.aspect_ratio,),
-                resolutions=resolutions,
-                max_input_images=route.max_input_images,
-            )
+            yield replace(route, aspect_ratios=(fixed.aspect_ratio,), resolutions=resolutions)
 
 
 def _title(row: FixedImageRow) -> str:

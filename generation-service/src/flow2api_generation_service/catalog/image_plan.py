@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flow2api_common.errors import InvalidArgument
 from flow2api_generation_service.catalog.aspect_ratios import check_size, nearest_ratio, ratio_of
 from flow2api_generation_service.catalog.model import ImageRoute, PublicModel
+from flow2api_generation_service.catalog.prices import Price
 from flow2api_upstream.port import AccountTier
 
 # From this longer side on, a size stands for the larger resolution.
@@ -40,6 +41,7 @@ class ImageOption:
     upscale_to: str | None
     min_tier: AccountTier
     credits: int = 0
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +119,6 @@ def _option(route: ImageRoute, aspect_ratio: str, resolution: str) -> ImageOptio
                 generate_resolution=row.generate,
                 upscale_to=row.upscale_to,
                 min_tier=row.min_tier,
+                price=route.price,
             )
     return None

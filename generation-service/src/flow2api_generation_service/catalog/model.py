@@ -8,6 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import TypeAlias
 
+from flow2api_generation_service.catalog.prices import Price
 from flow2api_upstream.port import AccountTier, VideoKind
 
 
@@ -31,13 +32,14 @@ class ImageResolution:
 
 @dataclass(frozen=True, slots=True)
 class ImageRoute:
-    """One way to make pictures. Default ratio and resolution come first."""
+    """One way to make pictures. Default ratio and resolution come first; without a ``price`` it costs no money."""
 
     provider: str
     upstream_model: str
     aspect_ratios: tuple[str, ...]
     resolutions: tuple[ImageResolution, ...]
     max_input_images: int
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ class VideoVariant:
 
 @dataclass(frozen=True, slots=True)
 class VideoRoute:
-    """One way to make clips. ``upstream_model`` names it for people. Preferred variants come first."""
+    """One way to make clips. ``upstream_model`` names it for people. Preferred variants come first; without a ``price``
+    it costs no money."""
 
     provider: str
     upstream_model: str
     variants: tuple[VideoVariant, ...]
+    price: Price | None = None
 
 
 CatalogRoute: TypeAlias = ImageRoute | VideoRoute

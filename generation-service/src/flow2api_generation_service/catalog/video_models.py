@@ -14,6 +14,7 @@ from flow2api_generation_service.catalog.files import (
     VideoRouteRow,
 )
 from flow2api_generation_service.catalog.model import Modality, PublicModel, Upsampler, VideoRoute, VideoVariant
+from flow2api_generation_service.catalog.prices import PriceBook
 from flow2api_upstream.port import AccountTier, VideoKind
 
 # docs/upstream/flow.md, section 9.
@@ -36,9 +37,9 @@ _ALL_TIERS = tuple(AccountTier)
 _NO_CREDITS = MappingProxyType(dict.fromkeys(_ALL_TIERS, 0))
 
 
-def video_models(clips: FlowClipsFile, families: VideoFamiliesFile) -> Iterator[PublicModel]:
+def video_models(clips: FlowClipsFile, families: VideoFamiliesFile, prices: PriceBook) -> Iterator[PublicModel]:
     """Every video id of both files. A family that has the id of a row takes its place."""
-    builder = _Builder(clips)
+    builder = _Builder(clips, prices)
     named = {family.name for family in families.families}
     for row in clips.clips.rows:
         if row.id not in named:
@@ -56,8 +57,9 @@ def first_frame_key(key: str) -> str:
 
 
 class _Builder:
-    def __init__(self, file: FlowClipsFile) -> None:
+    def __init__(self, file: FlowClipsFile, prices: PriceBook) -> None:
         self._file = file
+        self._prices = prices
 
     def clip_model(self, row: ClipRow) -> PublicModel:
         if row.portrait is None:
@@ -89,7 +91,16 @@ class _Builder:
         if row.clips:
             rows = [self._file.clips_by_id[clip] for clip in row.clips]
             return VideoRoute(row.provider, rows[0].key or rows[0].id, tuple(self._variants(rows)))
-        return VideoRoute(row.provider, row.upstream_model, tuple(_official_variants(row)))
+        price = self._prices.find(row.provider, row.upstream_model)
+        unpriced = {
+            resolution
+            for ability in row.abilities
+            for resolution in ability.resolutions
+            if price and not price.has(resolution, is_video=True)
+        }
+        if unpriced:
+            raise ValueError(f"prices.toml lacks {row.provider} {row.upstream_model} in {', '.join(sorted(unpriced))}")
+        return VideoRoute(row.provider, row.upstream_model, tuple(_official_variants(row)), price)
 
     def _variants(self, rows: Iterable[ClipRow]) -> Iterator[VideoVariant]:
         for row in rows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flow2api_common.errors import InvalidArgument
 from flow2api_generation_service.catalog.aspect_ratios import check_size, ratio_of
 from flow2api_generation_service.catalog.model import PublicModel, VideoRoute, VideoVariant
+from flow2api_generation_service.catalog.prices import Price
 from flow2api_generation_service.catalog.video_kinds import ImageRole, PictureUse, picture_uses
 from flow2api_generation_service.catalog.video_models import deadline_seconds
 from flow2api_upstream.port import AccountTier, VideoKind
@@ -47,6 +48,7 @@ class VideoOption:
     upsampler_model: str | None
     typical_duration_seconds: int
     upscale_typical_seconds: int
+    price: Price | None = None
 
     @property
     def least_credits(self) -> int:
@@ -191,6 +193,7 @@ def _first_of_each_route(found: _Found) -> Iterable[VideoOption]:
             upsampler_model=variant.upsampler.upstream_model if variant.upsampler else None,
             typical_duration_seconds=variant.typical_seconds,
             upscale_typical_seconds=variant.upsampler.typical_seconds if variant.upsampler else 0,
+            price=route.price,
         )
 
 

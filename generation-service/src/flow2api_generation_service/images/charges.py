@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flow2api_common.clock import Clock
 from flow2api_common.errors import Flow2APIError
 from flow2api_generation_service.catalog.image_plan import ImageOption
+from flow2api_generation_service.catalog.prices import TokenUsage, most_input
 from flow2api_generation_service.images.picture import PictureJob
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.ledger.amounts import Budget, Cost, dearest
@@ -46,18 +47,23 @@ class PictureCharge:
 
 def most_for(request: ImageRequest) -> Cost:
     """The most that one picture of a request can cost."""
-    return dearest([cost_of(option) for option in request.plan.options])
+    usage = most_input([request.prompt], len(request.pictures))
+    return dearest([cost_of(option, usage) for option in request.plan.options])
 
 
-def cost_of(option: ImageOption) -> Cost:
+def cost_of(option: ImageOption, usage: TokenUsage) -> Cost:
     """What a picture costs on a route."""
-    return Cost(option.credits)
+    price = option.price
+    return Cost(option.credits, price.of_image(option.generate_resolution, usage) if price else None)
 
 
 def charge_of(job: PictureJob, error: Flow2APIError | None) -> PictureCharge:
-    """How a picture stands that was made, or that ended with this error."""
+    """How a picture stands that was made, or that ended with this error.
+
+    What the upstream has counted of it decides its cost; as long as that is not known, the estimate does.
+    """
     option = job.option
-    cost = Cost() if option is None else cost_of(option)
+    cost = Cost() if option is None else cost_of(option, job.usage or _most_input(job))
     if error is None or error.metadata.get("paid") == "true":
         fate = Fate.KEPT
     else:
@@ -76,6 +82,10 @@ def charge_of(job: PictureJob, error: Flow2APIError | None) -> PictureCharge:
         ),
         output_count=int(error is None),
     )
+
+
+def _most_input(job: PictureJob) -> TokenUsage:
+    return most_input([job.request.prompt], len(job.request.pictures))
 
 
 class ImageCharges:

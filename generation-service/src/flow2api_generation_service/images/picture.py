@@ -14,6 +14,7 @@ from flow2api_common.errors import DependencyUnavailable, Flow2APIError
 from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.image_plan import ImageOption
+from flow2api_generation_service.catalog.prices import TokenUsage
 from flow2api_generation_service.images.fetch import fetch_picture
 from flow2api_generation_service.images.metrics import IMAGE_FAILURES_TOTAL, VERIFICATIONS_TOTAL
 from flow2api_generation_service.images.progress import PictureProgress
@@ -62,7 +63,7 @@ class PictureJob:
 
     ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
     ``asked_at``: when, by ``time.monotonic``. ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``:
-    that try may have been charged or not.
+    that try may have been charged or not. ``usage`` is what the upstream has counted of the picture that it made.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class PictureJob:
         self.token_id: int | None = None
         self.option: ImageOption | None = None
         self.is_in_doubt = False
+        self.usage: TokenUsage | None = None
         self.asked_at = 0.0
         self.tries = 0
 
@@ -211,6 +213,7 @@ class PictureMaker:
         """Enlarge, fetch and store what was made; from here on it is paid for."""
         provider = self._providers.get(option.provider)
         token.outcome = success()
+        job.usage = TokenUsage(result.usage.input_tokens, result.usage.output_tokens)
         if result.remaining_credits is not None:
             # Not with the lease: what other calls on the account have left by then would be lost.
             balance = SeenBalance(result.remaining_credits, job.asked_at, time.monotonic())

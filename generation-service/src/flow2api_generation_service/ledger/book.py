@@ -133,6 +133,16 @@ class LedgerBook:
         await self._enter(row, EntryState.CHARGED, before, reason="accepted")
         return True
 
+    async def recount(self, row: LedgerEntryRow, cost: Cost) -> None:
+        """The upstream has counted anew what an open entry takes: this, from now on."""
+        if row.state not in {EntryState.CHARGED, EntryState.DISPUTED}:
+            return
+        before = standing_of(row)
+        _reprice(row, cost)
+        row.update_time = self._clock()
+        await self._session.flush()
+        await self._days.add(row, before, standing_of(row))
+
     async def settle(
         self,
         row: LedgerEntryRow,
@@ -229,11 +239,13 @@ def _reprice(row: LedgerEntryRow, cost: Cost) -> None:
     row.reserved_credits = max(row.reserved_credits, cost.credits)
     row.credits = cost.credits
     row.released_credits = row.reserved_credits - cost.credits
-    if cost.micros is None:
+    if cost.micros is None and row.reserved_micros is None:
         return
-    row.reserved_micros = max(row.reserved_micros or 0, cost.micros)
-    row.micros = cost.micros
-    row.released_micros = row.reserved_micros - cost.micros
+    # A route that costs no money gives back what was reserved for one that does.
+    micros = cost.micros or 0
+    row.reserved_micros = max(row.reserved_micros or 0, micros)
+    row.micros = micros
+    row.released_micros = row.reserved_micros - micros
     row.currency = CURRENCY
 
 

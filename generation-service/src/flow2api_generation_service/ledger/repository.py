@@ -25,8 +25,11 @@ SUMS: Final = (
     "disputed_credits",
     "settled_credits",
     "released_credits",
+    "reserved_micros",
     "open_micros",
+    "disputed_micros",
     "settled_micros",
+    "released_micros",
 )
 
 
@@ -188,8 +191,11 @@ def _entry_sums(wanted: LedgerFilter) -> Select[Any]:
         case((is_disputed, row.credits), else_=0).label("disputed_credits"),
         case((is_settled, row.credits), else_=0).label("settled_credits"),
         row.released_credits,
+        func.coalesce(row.reserved_micros, 0).label("reserved_micros"),
         case((is_open, micros), else_=0).label("open_micros"),
+        case((is_disputed, micros), else_=0).label("disputed_micros"),
         case((is_settled, micros), else_=0).label("settled_micros"),
+        func.coalesce(row.released_micros, 0).label("released_micros"),
     ]
     return _filtered(select(*columns), row, wanted)
 
@@ -211,8 +217,11 @@ def _kept_sums(wanted: LedgerFilter) -> Select[Any]:
         literal(0).label("disputed_credits"),
         row.settled_credits,
         row.released_credits,
+        row.reserved_micros,
         literal(0).label("open_micros"),
+        literal(0).label("disputed_micros"),
         row.settled_micros,
+        row.released_micros,
     ]
     return _filtered(select(*columns), row, wanted)
 

@@ -13,8 +13,9 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock
-from flow2api_generation_service.catalog.video_plan import VideoPlan
-from flow2api_generation_service.ledger.amounts import Budget, Cost
+from flow2api_generation_service.catalog.prices import PriceBook, TokenUsage, most_input
+from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPlan
+from flow2api_generation_service.ledger.amounts import Budget, Cost, dearest
 from flow2api_generation_service.ledger.book import LedgerBook, NewEntry, Placement, Record, main_entry
 from flow2api_generation_service.ledger.models import LedgerEntryRow
 from flow2api_generation_service.ledger.states import EntryState, Fate
@@ -30,12 +31,12 @@ class VideoCharges:
     """Moves the entries of videos, within one session."""
 
     def __init__(self, session: AsyncSession, *, clock: Clock) -> None:
-        self._session = session
         self._book = LedgerBook(session, clock=clock)
 
     async def reserve(self, job: JobRow, plan: VideoPlan, budget: Budget) -> None:
         """Reserve the most that the plan can cost. Raises CapacityError DAILY_BUDGET_EXHAUSTED."""
-        entries = [self._entry(job, Stage.GENERATE, Cost(max(max(o.credits_by_tier.values()) for o in plan.options)))]
+        costs = [dearest_clip(option, plan, job) for option in plan.options]
+        entries = [self._entry(job, Stage.GENERATE, dearest(costs))]
         if any(option.upsampler_model for option in plan.options):
             entries.append(self._entry(job, Stage.UPSCALE, Cost(max(o.upscale_credits for o in plan.options))))
         await self._book.reserve(entries, budget)
@@ -59,7 +60,7 @@ class VideoCharges:
         """The call of an attempt is made again although the upstream may have accepted it: an entry more."""
         if job.submit_started_at is None:
             return
-        entry = self._entry(job, Stage.GENERATE, Cost(job.credits or 0), suffix=f":{job.attempt_count}")
+        entry = self._entry(job, Stage.GENERATE, Cost(job.credits or 0, job.micros), suffix=f":{job.attempt_count}")
         await self._book.add([Record(entry, EntryState.DISPUTED, "submission_unknown", _placement_of(job))])
 
     async def clip_made(self, job: JobRow) -> None:
@@ -111,6 +112,19 @@ class VideoCharges:
             case "failed":
                 await self._reported(event.video_id, stage, fate_of(event.failed), reason=event.failed.code)
 
+    async def counted(self, event: video_events_pb2.VideoEvent, prices: PriceBook) -> None:
+        """Where an event tells the tokens of a call that is sold by them, they decide what it costs."""
+        if not event.HasField("counted_tokens"):
+            return
+        row = main_entry(await self._book.entries(event.video_id), LINES[Stage(event.stage)])
+        price = prices.find(row.provider or "", row.upstream_model or "") if row is not None else None
+        if row is None or price is None:
+            return
+        tokens = event.counted_tokens
+        micros = price.of_tokens(TokenUsage(tokens.input_tokens or None, tokens.output_tokens or None))
+        if micros is not None:
+            await self._book.recount(row, Cost(row.credits, micros))
+
     async def _reported(self, video_id: str, stage: Stage, fate: Fate, *, reason: str) -> None:
         row = main_entry(await self._book.entries(video_id), LINES[stage])
         if row is not None and row.state in {EntryState.CHARGED, EntryState.DISPUTED}:
@@ -133,6 +147,20 @@ class VideoCharges:
 
     def _entry(self, job: JobRow, stage: Stage, cost: Cost, *, suffix: str = "") -> NewEntry:
         return NewEntry(job.video_id, LINES[stage] + suffix, VIDEO, job.api_key_id, job.model_id, cost)
+
+
+def dearest_clip(option: VideoOption, plan: VideoPlan, job: JobRow) -> Cost:
+    """The most that the clip of a job can cost by this option, without its enlargement."""
+    return Cost(max(option.credits_by_tier.values()), clip_micros(option, plan, job))
+
+
+def clip_micros(option: VideoOption, plan: VideoPlan, job: JobRow) -> int | None:
+    """What the clip of a job costs by this option in money, as long as the upstream has not counted; None where it
+    costs none."""
+    if option.price is None:
+        return None
+    usage = most_input([job.prompt, job.negative_prompt], len(plan.image_order))
+    return option.price.of_video(plan.resolution, plan.duration_seconds, usage)
 
 
 def fate_of(failed: video_events_pb2.VideoFailed) -> Fate:

@@ -100,6 +100,7 @@ async def running_videos(
         media=media,
         leases=leases,
         durations=durations,
+        prices=catalog.prices,
         clock=clock,
     )
     submit_worker = PullWorker(

@@ -17,6 +17,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.logs import get_logger
 from flow2api_common.nats_client import Delivery
+from flow2api_generation_service.catalog.prices import PriceBook
 from flow2api_generation_service.durations.learning import Durations, Observation
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.repository import MediaRepository
@@ -62,6 +63,7 @@ class EventConsumer:
         media: MediaService,
         leases: LeaseClient,
         durations: Durations,
+        prices: PriceBook,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -70,6 +72,7 @@ class EventConsumer:
         self._media = media
         self._leases = leases
         self._durations = durations
+        self._prices = prices
         self._clock = clock
 
     async def handle(self, delivery: Delivery) -> None:
@@ -89,9 +92,12 @@ class EventConsumer:
         async with self._database.transaction() as session:
             repository = JobRepository(session)
             job = await repository.get(event.video_id)
+            charges = VideoCharges(session, clock=self._clock)
+            # Before anything ends, so that it ends with what was really taken.
+            await charges.counted(event, self._prices)
             is_ready_news = job is not None and await self._take_ready_news(session, job, event, kind)
             changed = (job is not None and await self._change(session, job, event, kind)) or is_ready_news
-            await VideoCharges(session, clock=self._clock).reported(event)
+            await charges.reported(event)
             if not changed:
                 # Somebody may have been faster, e.g. a cancellation.
                 job = await repository.get(event.video_id)

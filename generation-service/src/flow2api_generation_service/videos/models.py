@@ -82,6 +82,7 @@ class JobRow(Base):
     lease: Mapped[bytes | None] = mapped_column(LargeBinary)
     upsampler_model: Mapped[str | None] = mapped_column(String(128))
     credits: Mapped[int | None] = mapped_column(BigInteger)
+    micros: Mapped[int | None] = mapped_column(BigInteger)
     remaining_credits: Mapped[int | None] = mapped_column(BigInteger)
     operation_handle: Mapped[str | None] = mapped_column(Text)
     operation_name: Mapped[str | None] = mapped_column(Text)

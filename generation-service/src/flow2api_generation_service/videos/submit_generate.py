@@ -23,6 +23,7 @@ from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_generation_service.ledger.amounts import Cost
 from flow2api_generation_service.videos.capacity import LeaseRefused, take_lease
 from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.charges import clip_micros
 from flow2api_generation_service.videos.endings import EXPIRED, SUBMISSION_UNKNOWN, Ending, ending_of_failure
 from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.inputs import JobInputs, VideoInputs
@@ -141,7 +142,7 @@ class GenerateStage:
         except LeaseRefused as refused:
             return await self._wait_or_end(job, refused)
         option = options[held.candidate_index]
-        attempt = await self._new_attempt(job, option, held)
+        attempt = await self._new_attempt(job, option, inputs.plan, held)
         async with self._database.transaction() as session:
             begun = await JobTransitions(session, clock=self._clock).begin_attempt(job.video_id, attempt)
         if not begun:
@@ -159,7 +160,7 @@ class GenerateStage:
                 await transitions.note_no_account(job.video_id, refused.no_account_since)
         return Later(refused.retry)
 
-    async def _new_attempt(self, job: JobRow, option: VideoOption, held: HeldLease) -> Attempt:
+    async def _new_attempt(self, job: JobRow, option: VideoOption, plan: VideoPlan, held: HeldLease) -> Attempt:
         upstream_model = upstream_model_for(option, held.account.tier)
         series = generate_series(
             job,
@@ -175,6 +176,7 @@ class GenerateStage:
             token_id=held.token_id,
             lease=held.lease.SerializeToString(),
             credits=option.credits_for(held.account.tier),
+            micros=clip_micros(option, plan, job),
             typical_duration_seconds=option.typical_duration_seconds,
             upscale_typical_seconds=option.upscale_typical_seconds,
             duration_quantiles_ms=await self._durations.quantiles_ms(series, option.typical_duration_seconds),
@@ -262,7 +264,7 @@ class GenerateStage:
             attempt_id=attempt.attempt_id,
             provider=attempt.provider,
             upstream_model=attempt.upstream_model,
-            cost=Cost(attempt.credits),
+            cost=Cost(attempt.credits, attempt.micros),
             lease=attempt.lease,
             typical_seconds=attempt.typical_duration_seconds,
             quantiles_ms=attempt.duration_quantiles_ms,

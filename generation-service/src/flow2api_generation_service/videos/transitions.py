@@ -42,6 +42,7 @@ class Attempt:
     token_id: int
     lease: bytes
     credits: int
+    micros: int | None
     typical_duration_seconds: int
     upscale_typical_seconds: int
     duration_quantiles_ms: tuple[int, ...]
@@ -82,6 +83,7 @@ class JobTransitions:
             token_id=attempt.token_id,
             lease=attempt.lease,
             credits=attempt.credits,
+            micros=attempt.micros,
             typical_duration_seconds=attempt.typical_duration_seconds,
             upscale_typical_seconds=attempt.upscale_typical_seconds,
             duration_quantiles_ms=list(attempt.duration_quantiles_ms),

@@ -76,5 +76,6 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "weight": _number("weight", least=1, most=MAX_WEIGHT, can_be_unlimited=False),
     "requests_per_minute": _number("requests_per_minute", least=1, most=MAX_REQUESTS_PER_MINUTE),
     "daily_credit_budget": _number("daily_credit_budget", least=0, most=_MAX_INT64),
+    "daily_budget_micro_usd": _number("daily_budget_micro_usd", least=0, most=_MAX_INT64),
     "allowed_models": _models,
 }

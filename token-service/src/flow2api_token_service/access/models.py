@@ -26,6 +26,7 @@ class ApiKeyRow(Base):
     weight: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     requests_per_minute: Mapped[int] = mapped_column(default=UNLIMITED, server_default=text("-1"))
     daily_credit_budget: Mapped[int] = mapped_column(BigInteger, default=UNLIMITED, server_default=text("-1"))
+    daily_budget_micro_usd: Mapped[int] = mapped_column(BigInteger, default=UNLIMITED, server_default=text("-1"))
     allowed_models: Mapped[list[str]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
     revision: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -20,6 +20,7 @@ _FIELDS = {
     "weight": "weight",
     "requests_per_minute": "requests_per_minute",
     "daily_credit_budget": "daily_credit_budget",
+    "daily_budget_micro_usd": "daily_budget_micro_usd",
     "allowed_models": "allowed_models",
     "expire_time": "expires_at",
 }
@@ -53,6 +54,7 @@ def api_key_message(row: ApiKeyRow) -> pb.ApiKey:
         weight=row.weight,
         requests_per_minute=row.requests_per_minute,
         daily_credit_budget=row.daily_credit_budget,
+        daily_budget_micro_usd=row.daily_budget_micro_usd,
         allowed_models=row.allowed_models,
         create_time=timestamp(row.created_at),
         revoke_time=timestamp(row.revoked_at),

@@ -23,6 +23,7 @@ from flow2api_upstream.port import (
     OperationState,
     OperationStatus,
     UpstreamFailure,
+    UsageCount,
     VideoCall,
     VideoKind,
     VideoSubmission,
@@ -201,7 +202,9 @@ def _completed(handle: OperationHandle, answer: Mapping[str, object]) -> Operati
     videos = videos_of(answer)
     if videos:
         media = GeminiMedia(interaction_of(handle), text_at(videos[-1], "uri"))
-        return OperationStatus(handle, OperationState.SUCCEEDED, media=media.handle(), progress=1.0)
+        return OperationStatus(
+            handle, OperationState.SUCCEEDED, media=media.handle(), progress=1.0, usage=_usage_of(answer)
+        )
     text = " ".join(text_at(piece, "text") for piece in outputs_of(answer)).strip()
     failure = (
         content(f"The model refused: {text[:500]}", "REFUSED_IN_WORDS")
@@ -209,6 +212,14 @@ def _completed(handle: OperationHandle, answer: Mapping[str, object]) -> Operati
         else upstream("The upstream finished without a clip.", "no_video")
     )
     return OperationStatus(handle, OperationState.FAILED, failure=failure)
+
+
+def _usage_of(answer: Mapping[str, object]) -> UsageCount | None:
+    usage = object_at(answer, "usage")
+    input_tokens, output_tokens = int_at(usage, "total_input_tokens"), int_at(usage, "total_output_tokens")
+    if input_tokens is None and output_tokens is None:
+        return None
+    return UsageCount(input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
 
 
 def _failure_of(calls: GeminiCalls, answer: Mapping[str, object]) -> UpstreamFailure:

@@ -39,6 +39,7 @@ class ApiKey(_message.Message):
     REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     DAILY_CREDIT_BUDGET_FIELD_NUMBER: _builtins.int
     ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    DAILY_BUDGET_MICRO_USD_FIELD_NUMBER: _builtins.int
     api_key_id: _builtins.str
     """Identifier, assigned by the server."""
     name: _builtins.str
@@ -53,6 +54,10 @@ class ApiKey(_message.Message):
     """Generations that it may begin within any 60 seconds, 1 to 60000; -1 means unlimited."""
     daily_credit_budget: _builtins.int
     """Credits that its generations may cost per day (UTC); -1 means unlimited. The generation service keeps the account."""
+    daily_budget_micro_usd: _builtins.int
+    """Money that its generations may cost per day (UTC), in millionths of a US dollar; -1 means unlimited. The generation
+    service keeps the account.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -83,12 +88,15 @@ class ApiKey(_message.Message):
         requests_per_minute: _builtins.int = ...,
         daily_credit_budget: _builtins.int = ...,
         allowed_models: _abc.Iterable[_builtins.str] | None = ...,
+        daily_budget_micro_usd: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd", "create_time", b"create_time", "daily_budget_micro_usd", b"daily_budget_micro_usd", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_models", b"allowed_models", "api_key_id", b"api_key_id", "create_time", b"create_time", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "prefix", b"prefix", "requests_per_minute", b"requests_per_minute", "revoke_time", b"revoke_time", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd", "allowed_models", b"allowed_models", "api_key_id", b"api_key_id", "create_time", b"create_time", "daily_budget_micro_usd", b"daily_budget_micro_usd", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "prefix", b"prefix", "requests_per_minute", b"requests_per_minute", "revoke_time", b"revoke_time", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__daily_budget_micro_usd: _TypeAlias = _typing.Literal["daily_budget_micro_usd"]  # noqa: Y015
+    _WhichOneofArgType__daily_budget_micro_usd: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__daily_budget_micro_usd) -> _WhichOneofReturnType__daily_budget_micro_usd | None: ...
 
 Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
 
@@ -244,6 +252,7 @@ class CreateApiKeyRequest(_message.Message):
     REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     DAILY_CREDIT_BUDGET_FIELD_NUMBER: _builtins.int
     ALLOWED_MODELS_FIELD_NUMBER: _builtins.int
+    DAILY_BUDGET_MICRO_USD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name for people. Required, at most 100 characters."""
     max_concurrency: _builtins.int
@@ -256,6 +265,8 @@ class CreateApiKeyRequest(_message.Message):
     """Generations within any 60 seconds, 1 to 60000, -1 for unlimited, which is the default."""
     daily_credit_budget: _builtins.int
     """Credits per day (UTC), -1 for unlimited, which is the default."""
+    daily_budget_micro_usd: _builtins.int
+    """Money per day (UTC) in millionths of a US dollar, -1 for unlimited, which is the default."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself; unset for never."""
@@ -275,11 +286,14 @@ class CreateApiKeyRequest(_message.Message):
         requests_per_minute: _builtins.int | None = ...,
         daily_credit_budget: _builtins.int | None = ...,
         allowed_models: _abc.Iterable[_builtins.str] | None = ...,
+        daily_budget_micro_usd: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "requests_per_minute", b"requests_per_minute", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd", "_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "daily_budget_micro_usd", b"daily_budget_micro_usd", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "requests_per_minute", b"requests_per_minute", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "allowed_models", b"allowed_models", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "requests_per_minute", b"requests_per_minute", "secret", b"secret", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd", "_daily_credit_budget", b"_daily_credit_budget", "_max_concurrency", b"_max_concurrency", "_requests_per_minute", b"_requests_per_minute", "_weight", b"_weight", "allowed_models", b"allowed_models", "daily_budget_micro_usd", b"daily_budget_micro_usd", "daily_credit_budget", b"daily_credit_budget", "expire_time", b"expire_time", "max_concurrency", b"max_concurrency", "name", b"name", "requests_per_minute", b"requests_per_minute", "secret", b"secret", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__daily_budget_micro_usd: _TypeAlias = _typing.Literal["daily_budget_micro_usd"]  # noqa: Y015
+    _WhichOneofArgType__daily_budget_micro_usd: _TypeAlias = _typing.Literal["_daily_budget_micro_usd", b"_daily_budget_micro_usd"]  # noqa: Y015
     _WhichOneofReturnType__daily_credit_budget: _TypeAlias = _typing.Literal["daily_credit_budget"]  # noqa: Y015
     _WhichOneofArgType__daily_credit_budget: _TypeAlias = _typing.Literal["_daily_credit_budget", b"_daily_credit_budget"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
@@ -288,6 +302,8 @@ class CreateApiKeyRequest(_message.Message):
     _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__daily_budget_micro_usd) -> _WhichOneofReturnType__daily_budget_micro_usd | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__daily_credit_budget) -> _WhichOneofReturnType__daily_credit_budget | None: ...
     @_typing.overload
@@ -442,7 +458,7 @@ class UpdateApiKeyRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields to change, at least one of `name`, `max_concurrency`, `weight`, `requests_per_minute`,
-        `daily_credit_budget`, `allowed_models`, `expire_time` (unset: never).
+        `daily_credit_budget`, `daily_budget_micro_usd`, `allowed_models`, `expire_time` (unset: never).
         """
 
     def __init__(

@@ -194,6 +194,7 @@ class VideoEvent(_message.Message):
     STORED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     OBSERVED_DURATION_FIELD_NUMBER: _builtins.int
+    COUNTED_TOKENS_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """The job."""
     stage: Global___VideoStage.ValueType
@@ -228,6 +229,12 @@ class VideoEvent(_message.Message):
         it tells nothing.
         """
 
+    @_builtins.property
+    def counted_tokens(self) -> Global___CountedTokens:
+        """Tokens that the upstream has counted for this step, with every event that says that it was ready; absent where it
+        counts none.
+        """
+
     def __init__(
         self,
         *,
@@ -240,16 +247,43 @@ class VideoEvent(_message.Message):
         stored: Global___VideoStored | None = ...,
         failed: Global___VideoFailed | None = ...,
         observed_duration: Global___ObservedDuration | None = ...,
+        counted_tokens: Global___CountedTokens | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counted_tokens", b"counted_tokens", "event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage", b"stage", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_tokens", b"counted_tokens", "event", b"event", "event_time", b"event_time", "failed", b"failed", "observed_duration", b"observed_duration", "progressed", b"progressed", "stage", b"stage", "stage_done", b"stage_done", "stored", b"stored", "storing", b"storing", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progressed", "stage_done", "storing", "stored", "failed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___VideoEvent: _TypeAlias = VideoEvent  # noqa: Y015
+
+@_typing.final
+class CountedTokens(_message.Message):
+    """What the upstream has counted for one call; decides its price where it is sold by tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens that were put in."""
+    output_tokens: _builtins.int
+    """Tokens that were put out."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountedTokens: _TypeAlias = CountedTokens  # noqa: Y015
 
 @_typing.final
 class ObservedDuration(_message.Message):

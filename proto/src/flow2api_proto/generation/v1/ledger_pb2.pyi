@@ -319,6 +319,9 @@ class UsageRow(_message.Message):
     RELEASED_CREDITS_FIELD_NUMBER: _builtins.int
     OPEN_MICROS_FIELD_NUMBER: _builtins.int
     SETTLED_MICROS_FIELD_NUMBER: _builtins.int
+    RESERVED_MICROS_FIELD_NUMBER: _builtins.int
+    DISPUTED_MICROS_FIELD_NUMBER: _builtins.int
+    RELEASED_MICROS_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """Dimensions that were not asked for are empty."""
     api_key_id: _builtins.str
@@ -351,6 +354,12 @@ class UsageRow(_message.Message):
     """Money not decided yet, in millionths of a US dollar."""
     settled_micros: _builtins.int
     """Money spent, in millionths of a US dollar."""
+    reserved_micros: _builtins.int
+    """Money set aside at acceptance, and what was estimated too low, in millionths of a US dollar."""
+    disputed_micros: _builtins.int
+    """Of the money that is open, what is disputed, in millionths of a US dollar."""
+    released_micros: _builtins.int
+    """Money not taken, or given back, in millionths of a US dollar."""
     def __init__(
         self,
         *,
@@ -370,10 +379,13 @@ class UsageRow(_message.Message):
         released_credits: _builtins.int = ...,
         open_micros: _builtins.int = ...,
         settled_micros: _builtins.int = ...,
+        reserved_micros: _builtins.int = ...,
+        disputed_micros: _builtins.int = ...,
+        released_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "day", b"day", "disputed_credits", b"disputed_credits", "entry_count", b"entry_count", "model_id", b"model_id", "open_credits", b"open_credits", "open_micros", b"open_micros", "operation", b"operation", "output_count", b"output_count", "provider", b"provider", "released_credits", b"released_credits", "reserved_credits", b"reserved_credits", "settled_count", b"settled_count", "settled_credits", b"settled_credits", "settled_micros", b"settled_micros", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "day", b"day", "disputed_credits", b"disputed_credits", "disputed_micros", b"disputed_micros", "entry_count", b"entry_count", "model_id", b"model_id", "open_credits", b"open_credits", "open_micros", b"open_micros", "operation", b"operation", "output_count", b"output_count", "provider", b"provider", "released_credits", b"released_credits", "released_micros", b"released_micros", "reserved_credits", b"reserved_credits", "reserved_micros", b"reserved_micros", "settled_count", b"settled_count", "settled_credits", b"settled_credits", "settled_micros", b"settled_micros", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,11 +1,11 @@
-"""The people whom the sandbox knows: Flow accounts with sessions and credits, and Gemini API keys."""
+"""The people whom the sandbox knows: Flow accounts with sessions and credits, and API keys."""
 
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flow2api_sandbox.assets import FlowAsset
-from flow2api_sandbox.gemini.store import Interaction
+from flow2api_sandbox.credentials import Credential
 from flow2api_sandbox.ledger import ConcurrencyWatch
 
 
@@ -79,14 +79,25 @@ class Account:
         return project_id
 
 
-@dataclass(slots=True)
-class ApiKey:
-    """One Gemini API key; ``name`` is the key itself."""
+class KeyService(StrEnum):
+    """Which API a key is made for: the Gemini API, or Vertex in express mode."""
 
-    name: str
+    GEMINI = "gemini"
+    VERTEX = "vertex"
+
+
+@dataclass(slots=True, kw_only=True)
+class ApiKey(Credential):
+    """One API key; ``name`` is the key itself. A key without a project is a project of its own."""
+
     state: KeyState = KeyState.OK
-    running_interactions: list[Interaction] = field(default_factory=list)
-    watch: ConcurrencyWatch = field(default_factory=ConcurrencyWatch)
+    service: KeyService = KeyService.GEMINI
+    own_project: str | None = None
+
+    @property
+    def project(self) -> str:
+        """The project that is charged, and that quotas are counted against."""
+        return self.own_project or self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from flow2api_sandbox.connection import CutResponse, HeldResponse
 from flow2api_sandbox.errors import ApiError, ErrorRenderer
 from flow2api_sandbox.fault_errors import fault_error
-from flow2api_sandbox.faults import ANSWER_KINDS, REFUSAL_KINDS, Fault, FaultKind, MarkError
+from flow2api_sandbox.faults import ANSWER_KINDS, REFUSAL_KINDS, Fault, FaultKind, FaultPlace, MarkError
 from flow2api_sandbox.spoiled import SpoiledResponse
 from flow2api_sandbox.wire import read_json
 from flow2api_sandbox.world import World
@@ -55,7 +55,14 @@ class Call:
         return public_url.rstrip("/") if public_url else str(self.request.base_url).rstrip("/")
 
     async def begin(
-        self, *, account: str, prompt: str = "", outcomes: frozenset[FaultKind] = frozenset()
+        self,
+        *,
+        account: str,
+        prompt: str = "",
+        outcomes: frozenset[FaultKind] = frozenset(),
+        project: str = "",
+        location: str = "",
+        model: str = "",
     ) -> FaultKind | None:
         """Apply the fault for this call, if any.
 
@@ -64,7 +71,8 @@ class Call:
         """
         kinds = REFUSAL_KINDS | ANSWER_KINDS | outcomes
         try:
-            fault = self.world.faults.take(route=self.route, account=account, prompt=prompt, kinds=kinds)
+            place = FaultPlace(self.route, account, prompt, project=project, location=location, model=model)
+            fault = self.world.faults.take(place, kinds=kinds)
         except MarkError as exc:
             raise ApiError(400, f"sandbox: {exc}") from exc
         if fault is None:

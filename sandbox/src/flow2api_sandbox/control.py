@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flow2api_sandbox.accounts import Account, ApiKey, KeyState, SessionState, Tier
+from flow2api_sandbox.accounts import Account, ApiKey, KeyService, KeyState, SessionState, Tier
 from flow2api_sandbox.calls import Call, Handler, endpoint
 from flow2api_sandbox.control_clips import accept_clips, list_clips
+from flow2api_sandbox.control_google import GOOGLE_TABLE
 from flow2api_sandbox.errors import ApiError, render_flow
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.media.served import LARGEST_BOX_BYTES
@@ -35,10 +36,12 @@ class AccountChange(ControlBody):
 
 
 class KeyChange(ControlBody):
-    """A Gemini API key to add or change."""
+    """An API key to add or change; ``service`` is ``vertex`` for one of express mode."""
 
     key: str = Field(min_length=1)
     state: KeyState = KeyState.OK
+    service: KeyService | None = None
+    project: str | None = None
 
 
 class ClockAdvance(ControlBody):
@@ -80,14 +83,13 @@ def report(world: World) -> dict[str, Any]:
     """Everything that was counted; ``concurrency`` has now and the most, by account or key and kind."""
     for account in world.accounts.values():
         world.settle(account)
-    for key in world.api_keys.values():
-        world.settle_key(key)
-    watches = {name: world.watch_of(name) for name in (*world.accounts, *world.api_keys)}
+    for credential in world.credentials():
+        world.settle_credential(credential)
     return {
         **world.ledger.as_json(),
         "concurrency": {
             name: {"running": dict(watch.running), "highest": dict(watch.highest)}
-            for name, watch in watches.items()
+            for name, watch in world.watches().items()
             if watch.highest
         },
         "credits": {account.name: account.credits for account in world.accounts.values()},
@@ -112,6 +114,9 @@ async def _change_key(call: Call) -> Response:
     change = await call.read(KeyChange)
     key = call.world.add_api_key(change.key)
     key.state = change.state
+    key.service = change.service or key.service
+    if change.project is not None:
+        key.own_project = call.world.project(change.project).project_id
     return json_response(_key_json(key))
 
 
@@ -189,6 +194,7 @@ _TABLE: list[tuple[str, str, Handler]] = [
     ("POST", "/clock", _advance_clock),
     ("POST", "/expire-access-tokens", _expire_tokens),
     ("GET", "/health", _health),
+    *GOOGLE_TABLE,
 ]
 
 
@@ -215,7 +221,7 @@ def _account_json(account: Account) -> dict[str, Any]:
 
 
 def _key_json(key: ApiKey) -> dict[str, Any]:
-    return {"key": key.name, "state": key.state}
+    return {"key": key.name, "state": key.state, "service": key.service, "project": key.project}
 
 
 def _fault_json(fault_id: str, fault: Fault, used: int) -> dict[str, Any]:

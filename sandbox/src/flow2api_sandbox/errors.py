@@ -51,8 +51,9 @@ INTERACTION_WORDS = {
 class ApiError(Exception):
     """One refusal, before it is written in the words of a family.
 
-    ``reason`` is Flow's ``PUBLIC_ERROR_…``, a Google ``ErrorInfo`` reason, a quota id (429 of the Gemini API) or
-    an interactions code word, whatever the family has a place for. ``retry_after`` is in seconds.
+    ``reason`` is Flow's ``PUBLIC_ERROR_…``, a Google ``ErrorInfo`` reason, a quota id (429 of the official APIs),
+    OAuth's error or an interactions code word, whatever the family has a place for. ``retry_after`` is in seconds.
+    ``details`` are written as they are, in place of those that the reason would give.
     """
 
     http_status: int
@@ -60,6 +61,7 @@ class ApiError(Exception):
     reason: str | None = None
     status: str | None = None
     retry_after: float | None = None
+    details: list[dict[str, Any]] | None = None
 
     @property
     def status_word(self) -> str:
@@ -87,16 +89,23 @@ def render_trpc(error: ApiError) -> Response:
 
 
 def render_gemini(error: ApiError) -> Response:
-    """Google's usual envelope with the details that the Gemini API adds to quota and key errors."""
+    """Google's usual envelope with the details that the official APIs add to quota and key errors."""
     body = _google_body(error)
     details: list[dict[str, Any]] = []
-    if error.http_status == 429:
+    if error.details is not None:
+        details.extend(error.details)
+    elif error.http_status == 429:
         details.extend(_quota_details(error))
     elif error.reason:
-        details.append({**_error_info(error.reason), "domain": "googleapis.com", "metadata": {}})
+        details.append(error_info(error.reason))
     if details:
         body["error"]["details"] = details
     return json_response(body, status=error.http_status)
+
+
+def error_info(reason: str, *, domain: str = "googleapis.com", **metadata: str) -> dict[str, Any]:
+    """The detail that says why, for programs."""
+    return {**_error_info(reason), "domain": domain, "metadata": metadata}
 
 
 def render_interaction(error: ApiError) -> Response:

@@ -41,21 +41,21 @@ _GEMINI_DEFAULT_REASONS = {FaultKind.THROTTLED: "GenerateRequestsPerMinutePerPro
 
 def fault_error(fault: Fault, *, route: str) -> ApiError:
     """The error that a refusing fault raises on a route; ``reason=none`` asks for one without a reason."""
-    is_interaction = route.startswith("gemini.interaction")
-    is_gemini = route.startswith("gemini.")
-    named = (_GEMINI_NAMED if is_gemini else _FLOW_NAMED).get(fault.kind)
+    is_interaction = ".interaction" in route
+    is_google = route.startswith(("gemini.", "vertex.", "oauth.", "metadata.", "storage."))
+    named = (_GEMINI_NAMED if is_google else _FLOW_NAMED).get(fault.kind)
     if named is not None:
         status, message, reason = named
     else:
         status = int(fault.kind.value)
-        defaults = _GEMINI_DEFAULT_REASONS if is_gemini else _FLOW_DEFAULT_REASONS
+        defaults = _GEMINI_DEFAULT_REASONS if is_google else _FLOW_DEFAULT_REASONS
         message, reason = _MESSAGES[status], defaults.get(fault.kind)
     if is_interaction:
         reason = _interaction_word(fault.kind)
     if fault.reason is not None:
         reason = None if fault.reason == "none" else fault.reason
     message = fault.message or message
-    if is_gemini and fault.retry_after is not None:
+    if is_google and fault.retry_after is not None:
         message = f"{message} Please retry in {fault.retry_after:g}s."
     return ApiError(status, message, reason=reason, retry_after=fault.retry_after)
 

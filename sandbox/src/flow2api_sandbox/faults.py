@@ -7,8 +7,8 @@ A fault is asked for in two ways:
 * by a *mark* in a prompt: ``[[fault:KIND]]``, or with options ``[[fault:KIND key=value key=value]]``, for example
   ``[[fault:429 retry_after=7 times=1]]``, ``[[fault:content reason=PUBLIC_ERROR_MINOR]]`` or
   ``[[fault:missing answers=2]]``. The options are the fields ``reason``, ``message``, ``retry_after``, ``delay``,
-  ``times``, ``answers``, ``probability`` and ``on`` (a route pattern). Without ``on`` a mark concerns the generating
-  call that carries the prompt.
+  ``times``, ``answers``, ``samples``, ``probability`` and ``on`` (a route pattern). Without ``on`` a mark concerns the
+  generating call that carries the prompt.
 
 Kinds that refuse the call before anything happened: ``400 401 403 404 413 429 500 503``, ``verification``, ``tier``,
 ``credits``, ``quota_model``, ``quota_account``, ``content``, ``hang`` (no answer until the client leaves), ``reset``
@@ -16,10 +16,12 @@ Kinds that refuse the call before anything happened: ``400 401 403 404 413 429 5
 ``malformed`` (not JSON), ``truncated`` (cut in the middle), ``slow`` (dripped over ``delay`` seconds), ``delay`` (late
 by ``delay`` seconds). Kinds that change the outcome: ``empty`` (success without the thing asked for), ``fail`` and
 ``error_status`` (accepted, later failed), ``missing`` (entry left out of status answers), ``active`` (never ends),
-``media_404`` (finished, but the file is not there at first).
+``media_404`` (finished, but the file is not there at first), ``filtered`` (Veo: finished, but ``samples`` clips of the
+call were held back by the filters).
 
 The first mark or rule that fits a call is used, marks before rules. ``times`` counts the calls that were hit;
-``answers`` counts the status answers or fetches that one hit clip spoils.
+``answers`` counts the status answers or fetches that one hit clip spoils. Rules may also name ``project``,
+``location`` and ``model``, which the official APIs have.
 """
 
 import itertools
@@ -28,6 +30,7 @@ import secrets
 from collections import Counter
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,7 +39,12 @@ GENERATION_ROUTES = (
     "flow.video_*",
     "gemini.generate",
     "gemini.stream",
+    "gemini.video",
     "gemini.interaction_create",
+    "vertex.generate",
+    "vertex.stream",
+    "vertex.video",
+    "vertex.interaction_create",
 )
 
 
@@ -70,6 +78,7 @@ class FaultKind(StrEnum):
     MISSING = "missing"
     ACTIVE = "active"
     MEDIA_404 = "media_404"
+    FILTERED = "filtered"
 
 
 ANSWER_KINDS = frozenset(
@@ -83,10 +92,22 @@ OUTCOME_KINDS = frozenset(
         FaultKind.MISSING,
         FaultKind.ACTIVE,
         FaultKind.MEDIA_404,
+        FaultKind.FILTERED,
     }
 )
 REFUSAL_KINDS = frozenset(FaultKind) - ANSWER_KINDS - OUTCOME_KINDS
-CLIP_KINDS = OUTCOME_KINDS - {FaultKind.EMPTY}
+CLIP_KINDS = OUTCOME_KINDS - {FaultKind.EMPTY, FaultKind.FILTERED}
+
+
+class FaultPlace(NamedTuple):
+    """The call that a fault might hit; the last three are empty where an API does not have them."""
+
+    route: str
+    account: str
+    prompt: str
+    project: str = ""
+    location: str = ""
+    model: str = ""
 
 
 class Fault(BaseModel):
@@ -96,7 +117,10 @@ class Fault(BaseModel):
 
     kind: FaultKind
     route: str = "*"
-    account: str = Field(default="*", description="Name of a Flow account or API key.")
+    account: str = Field(default="*", description="Name of a Flow account, API key, or e-mail of a service account.")
+    project: str = "*"
+    location: str = Field(default="*", description="Location of Vertex, or gemini-api.")
+    model: str = "*"
     prompt: str = Field(default="", description="Text that the prompt contains.")
     probability: float = Field(default=1.0, ge=0, le=1)
     times: int | None = Field(default=None, ge=1, description="Calls to hit; absent: all.")
@@ -107,14 +131,18 @@ class Fault(BaseModel):
     message: str | None = Field(default=None, description="Of a refusal, in place of the usual words.")
     retry_after: float | None = Field(default=None, ge=0)
     answers: int | None = Field(default=None, ge=1, description="Status answers or fetches spoiled per clip.")
+    samples: int | None = Field(default=None, ge=1, description="Of filtered: clips of the call; absent: all.")
 
-    def fits(self, *, route: str, account: str, prompt: str, kinds: frozenset[FaultKind]) -> bool:
+    def fits(self, place: FaultPlace, *, kinds: frozenset[FaultKind]) -> bool:
         """Whether the rule concerns this call, chance and count aside."""
         return (
             self.kind in kinds
-            and fnmatchcase(route, self.route)
-            and fnmatchcase(account, self.account)
-            and self.prompt in prompt
+            and fnmatchcase(place.route, self.route)
+            and fnmatchcase(place.account, self.account)
+            and fnmatchcase(place.project, self.project)
+            and fnmatchcase(place.location, self.location)
+            and fnmatchcase(place.model, self.model)
+            and self.prompt in place.prompt
         )
 
 
@@ -150,12 +178,12 @@ class FaultBook:
         """Id, rule, and how often it was used."""
         return [(fault_id, fault, self._used[fault_id]) for fault_id, fault in self._rules.items()]
 
-    def take(self, *, route: str, account: str, prompt: str, kinds: frozenset[FaultKind]) -> Fault | None:
+    def take(self, place: FaultPlace, *, kinds: frozenset[FaultKind]) -> Fault | None:
         """The fault for this call, counted as used; ``None`` when all is well. Raises MarkError."""
-        for key, fault in self._candidates(prompt, route):
+        for key, fault in self._candidates(place.prompt, place.route):
             if fault.times is not None and self._used[key] >= fault.times:
                 continue
-            if not fault.fits(route=route, account=account, prompt=prompt, kinds=kinds):
+            if not fault.fits(place, kinds=kinds):
                 continue
             if fault.probability < 1 and self._chance.random() >= fault.probability:
                 continue
@@ -169,7 +197,7 @@ class FaultBook:
 
 
 _MARK = re.compile(r"\[\[fault:([^\]\s]+)((?:\s+[a-z_]+=[^\]\s]+)*)\s*\]\]")
-_OPTIONS = {"reason", "message", "retry_after", "delay", "times", "answers", "probability", "on"}
+_OPTIONS = {"reason", "message", "retry_after", "delay", "times", "answers", "probability", "samples", "on"}
 
 
 def read_marks(prompt: str, route: str) -> list[Fault]:

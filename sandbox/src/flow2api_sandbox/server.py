@@ -12,6 +12,7 @@ from flow2api_sandbox.app import create_app
 from flow2api_sandbox.clock import Clock
 from flow2api_sandbox.connection import SandboxProtocol
 from flow2api_sandbox.flow.routes import API_PREFIX, LABS_PREFIX
+from flow2api_sandbox.identity.routes import TOKEN_PATH
 from flow2api_sandbox.settings import SandboxSettings
 from flow2api_sandbox.world import World
 
@@ -41,6 +42,32 @@ class RunningSandbox:
         return self.base_url
 
     @property
+    def vertex_url(self) -> str:
+        """Host of every location of Vertex (``FLOW2API_VERTEX_URL``)."""
+        return self.base_url
+
+    @property
+    def token_url(self) -> str:
+        """Where assertions buy access tokens (``FLOW2API_GOOGLE_TOKEN_URL``)."""
+        return self.base_url + TOKEN_PATH
+
+    @property
+    def storage_url(self) -> str:
+        """Host of Cloud Storage."""
+        return self.base_url
+
+    @property
+    def metadata_host(self) -> str:
+        """The metadata server as ``GCE_METADATA_HOST`` names it, without a scheme."""
+        return self.base_url.partition("://")[2]
+
+    def service_account_key(self, number: int = 1) -> dict[str, str]:
+        """A new key file of the seed account of that number."""
+        email = f"sandbox-sa-{number}@sandbox-project-{number}.iam.gserviceaccount.com"
+        account = self.world.identity.service_accounts[email]
+        return self.world.identity.create_key(account, token_uri=self.token_url)
+
+    @property
     def control_url(self) -> str:
         """The control API."""
         return f"{self.base_url}/_sandbox"
@@ -52,6 +79,10 @@ class RunningSandbox:
             "flow_labs_url": self.flow_labs_url,
             "flow_api_url": self.flow_api_url,
             "gemini_url": self.gemini_url,
+            "vertex_url": self.vertex_url,
+            "token_url": self.token_url,
+            "storage_url": self.storage_url,
+            "metadata_host": self.metadata_host,
             "control_url": self.control_url,
         }
 

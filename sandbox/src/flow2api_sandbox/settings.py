@@ -58,6 +58,10 @@ class SandboxSettings(BaseSettings):
     seed_credits: int = Field(default=100_000, ge=0, description="Credits of each seed account.")
     seed_api_keys: int = Field(default=3, ge=0, description="Gemini keys sandbox-key-1, sandbox-key-2, …")
 
+    seed_service_accounts: int = Field(
+        default=3, ge=0, description="Projects sandbox-project-1, … with service account, express key, user and bucket."
+    )
+
     time_scale: float = Field(default=1.0, ge=0, description="Factor on every duration; 0 = at once.")
     image_latency: Duration = timedelta(seconds=12)
     upload_latency: Duration = timedelta(seconds=1)

@@ -6,17 +6,25 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flow2api_sandbox.accounts import AccessToken, Account, ApiKey, SessionState, Tier
+from flow2api_sandbox.accounts import AccessToken, Account, ApiKey, KeyService, SessionState, Tier
 from flow2api_sandbox.assets import Concatenation, FlowAsset
+from flow2api_sandbox.bill import Bill, Charge
 from flow2api_sandbox.clock import Clock
+from flow2api_sandbox.credentials import Credential, over
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import FaultBook
 from flow2api_sandbox.gemini.store import GeminiStore
+from flow2api_sandbox.identity.accounts import User
+from flow2api_sandbox.identity.store import IdentityStore
 from flow2api_sandbox.ledger import ConcurrencyWatch, GenerationKind, Ledger
 from flow2api_sandbox.media.library import MediaLibrary
 from flow2api_sandbox.media.recipes import ClipRecipe, Recipe
 from flow2api_sandbox.media.served import SentFile
+from flow2api_sandbox.projects import AvailabilityBook, Project
+from flow2api_sandbox.quotas import QuotaBook
 from flow2api_sandbox.settings import SandboxSettings
+from flow2api_sandbox.storage.store import ObjectStore
+from flow2api_sandbox.veo.store import VeoStore
 
 _TIER_CYCLE = (Tier.ONE, Tier.TWO, Tier.NOT_PAID)
 
@@ -37,6 +45,13 @@ class World:
         self.concatenations: dict[str, Concatenation] = {}
         self.gemini = GeminiStore()
         self.clips_at_least_bytes = 0
+        self.identity = IdentityStore(self.clock, lifetime_seconds=settings.access_token_lifetime.total_seconds())
+        self.projects: dict[str, Project] = {}
+        self.availability = AvailabilityBook()
+        self.quotas = QuotaBook()
+        self.bill = Bill()
+        self.storage = ObjectStore()
+        self.veo = VeoStore()
         self.url_secret = secrets.token_bytes(32)
         self._by_session_token: dict[str, Account] = {}
         self._access_tokens: dict[str, AccessToken] = {}
@@ -75,8 +90,17 @@ class World:
         return account
 
     def add_api_key(self, key: str) -> ApiKey:
-        """Make a Gemini API key known."""
+        """Make an API key known."""
         return self.api_keys.setdefault(key, ApiKey(name=key))
+
+    def project(self, project_id: str) -> Project:
+        """A project of Google's cloud; it is made when it is not known."""
+        return self.projects.setdefault(project_id, Project(project_id))
+
+    def credentials(self) -> Iterator[Credential]:
+        """All that call the official APIs."""
+        yield from self.api_keys.values()
+        yield from self.identity.principals()
 
     def account_of_session(self, session_token: str) -> Account | None:
         """Whose cookie this is."""
@@ -112,7 +136,7 @@ class World:
         return token.account if token.account.session_state is SessionState.OK else None
 
     def expire_access_tokens(self, account_name: str | None = None) -> int:
-        """Make bearers invalid at once, of one account or of all; answers how many."""
+        """Make bearers invalid at once, of one account (of Flow or a service account) or of all; answers how many."""
         gone = [
             value
             for value, token in self._access_tokens.items()
@@ -120,7 +144,7 @@ class World:
         ]
         for value in gone:
             del self._access_tokens[value]
-        return len(gone)
+        return len(gone) + self.identity.expire_bearers(account_name)
 
     def settle(self, account: Account) -> None:
         """Bring clips, refunds and the concurrency watch of an account up to now."""
@@ -138,20 +162,21 @@ class World:
                 self.ledger.count_refund(clip.prompt, route=course.route, account=account.name, price=course.price)
         account.running_clips = running
 
-    def settle_key(self, key: ApiKey) -> None:
-        """Bring interactions, refunds and the concurrency watch of a key up to now."""
+    def settle_credential(self, credential: Credential) -> None:
+        """Bring the works, refunds and the concurrency watch of a key, service account or user up to now."""
         now = self.clock.now()
-        running = []
-        for interaction in key.running_interactions:
-            if not interaction.is_over(now):
-                running.append(interaction)
-                continue
-            key.watch.leave(interaction.kind)
-            if interaction.is_refunded(now):
-                self.ledger.count_refund(
-                    interaction.prompt, route=interaction.route, account=key.name, price=interaction.price_micros
-                )
-        key.running_interactions = running
+        ended, credential.running = over(credential.running, now)
+        for work in ended:
+            credential.watch.leave(work.kind)
+            refund = work.refund(now)
+            if refund is not None:
+                self.bill.refund(refund)
+                self.ledger.count_refund(work.prompt, route=work.route, account=credential.name, price=refund.micros)
+
+    def charge_money(self, charge: Charge, *, prompt: str, route: str) -> None:
+        """Put a charge on the bill."""
+        self.bill.charge(charge)
+        self.ledger.count_charge(prompt, route=route, account=charge.credential, price=charge.micros)
 
     def charge(self, account: Account, price: int, *, prompt: str, route: str) -> None:
         """Take credits at acceptance. Raises ApiError 429 when there are too few."""
@@ -185,19 +210,42 @@ class World:
     def reset_ledger(self) -> None:
         """Count from zero again; what runs now stays counted as running."""
         self.ledger = Ledger()
-        for name in (*self.accounts, *self.api_keys):
-            watch = self.watch_of(name)
+        self.bill = Bill()
+        self.quotas.reset_use()
+        for watch in self.watches().values():
             watch.highest = watch.running.copy()
 
-    def watch_of(self, name: str) -> ConcurrencyWatch:
-        """The concurrency watch of an account or API key."""
-        return self.accounts[name].watch if name in self.accounts else self.api_keys[name].watch
+    def watches(self) -> dict[str, ConcurrencyWatch]:
+        """The concurrency watches of all accounts and credentials."""
+        flow = {account.name: account.watch for account in self.accounts.values()}
+        return flow | {credential.name: credential.watch for credential in self.credentials()}
 
     def _seed(self) -> None:
         for index in range(self.settings.seed_accounts):
             self.add_account(f"sandbox-st-{index + 1}", tier=_TIER_CYCLE[index % len(_TIER_CYCLE)])
         for index in range(self.settings.seed_api_keys):
             self.add_api_key(f"sandbox-key-{index + 1}")
+        for index in range(self.settings.seed_service_accounts):
+            self._seed_project(index + 1)
+
+    def _seed_project(self, number: int) -> None:
+        """A project with a service account, an express key, a user and a bucket."""
+        project = self.project(f"sandbox-project-{number}").project_id
+        email = f"sandbox-sa-{number}@{project}.iam.gserviceaccount.com"
+        self.identity.add_service_account(email, project=project)
+        self.identity.machine_account = self.identity.machine_account or email
+        express = self.add_api_key(f"sandbox-express-{number}")
+        express.service, express.own_project = KeyService.VERTEX, project
+        self.identity.add_user(
+            User(
+                name=f"sandbox-user-{number}@sandbox.example",
+                client_id=f"sandbox-client-{number}.apps.googleusercontent.com",
+                client_secret=f"sandbox-client-secret-{number}",
+                refresh_token=f"sandbox-refresh-token-{number}",
+                projects={project},
+            )
+        )
+        self.storage.add_bucket(f"sandbox-bucket-{number}", project=project)
 
 
 def new_id() -> str:

@@ -35,6 +35,7 @@ def upstream_settings(sandbox: RunningSandbox) -> UpstreamSettings:
         flow_labs_url=sandbox.flow_labs_url,
         flow_api_url=sandbox.flow_api_url,
         gemini_url=sandbox.gemini_url,
-        vertex_url=sandbox.base_url,
+        vertex_url=sandbox.vertex_url,
+        google_token_url=sandbox.token_url,
         upstream_impersonate="",
     )

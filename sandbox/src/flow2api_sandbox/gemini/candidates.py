@@ -6,15 +6,19 @@ from typing import Any
 from flow2api_sandbox.gemini.requests import GenerateContent
 from flow2api_sandbox.wire import encode_base64
 
-_IMAGE_INPUT_TOKENS = 258
-_IMAGE_OUTPUT_TOKENS = 1120
+IMAGE_INPUT_TOKENS = 258
 _THOUGHT_TOKENS = 80
 _BLOCKED_USAGE = {"promptTokenCount": 7, "totalTokenCount": 7}
 _RATINGS = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]
 
 
+def text_tokens(text: str) -> int:
+    """How many tokens a text counts for."""
+    return max(1, len(text) // 4)
+
+
 def picture_chunks(
-    model_id: str, body: GenerateContent, content: bytes, mime_type: str, *, input_images: int
+    model_id: str, body: GenerateContent, content: bytes, mime_type: str, *, input_images: int, output_tokens: int
 ) -> list[dict[str, Any]]:
     """The answer as the chunks of a stream; the last one carries the reason of the end and the usage."""
     envelope = _envelope(model_id)
@@ -28,7 +32,7 @@ def picture_chunks(
     pieces.append([{"inlineData": inline, "thoughtSignature": encode_base64(secrets.token_bytes(24))}])
     chunks = [_chunk(envelope, parts) for parts in pieces]
     chunks[-1]["candidates"][0] |= {"finishReason": "STOP", "safetyRatings": _RATINGS}
-    chunks[-1]["usageMetadata"] = _usage(body.prompt, input_images)
+    chunks[-1]["usageMetadata"] = _usage(body.prompt, input_images, output_tokens)
     return chunks
 
 
@@ -70,18 +74,17 @@ def _chunk(envelope: dict[str, Any], parts: list[dict[str, Any]]) -> dict[str, A
     return {"candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}], **envelope}
 
 
-def _usage(prompt: str, input_images: int) -> dict[str, Any]:
-    text_tokens = max(1, len(prompt) // 4)
-    image_tokens = _IMAGE_INPUT_TOKENS * input_images
-    prompt_tokens = text_tokens + image_tokens
-    details = [{"modality": "TEXT", "tokenCount": text_tokens}]
+def _usage(prompt: str, input_images: int, output_tokens: int) -> dict[str, Any]:
+    words = text_tokens(prompt)
+    image_tokens = IMAGE_INPUT_TOKENS * input_images
+    details = [{"modality": "TEXT", "tokenCount": words}]
     if image_tokens:
         details.append({"modality": "IMAGE", "tokenCount": image_tokens})
     return {
-        "promptTokenCount": prompt_tokens,
-        "candidatesTokenCount": _IMAGE_OUTPUT_TOKENS,
+        "promptTokenCount": words + image_tokens,
+        "candidatesTokenCount": output_tokens,
         "thoughtsTokenCount": _THOUGHT_TOKENS,
-        "totalTokenCount": prompt_tokens + _IMAGE_OUTPUT_TOKENS + _THOUGHT_TOKENS,
+        "totalTokenCount": words + image_tokens + output_tokens + _THOUGHT_TOKENS,
         "promptTokensDetails": details,
-        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": _IMAGE_OUTPUT_TOKENS}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": output_tokens}],
     }

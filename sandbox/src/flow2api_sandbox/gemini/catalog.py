@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from flow2api_sandbox.calls import Call
 from flow2api_sandbox.errors import ApiError
-from flow2api_sandbox.gemini.access import require_api_key
+from flow2api_sandbox.gemini.access import identify_key
 from flow2api_sandbox.gemini.files import page_json
 from flow2api_sandbox.gemini.models import IMAGE_MODELS, VIDEO_MODELS
 from flow2api_sandbox.wire import json_response
@@ -19,15 +19,15 @@ _PAGE_SIZE_AT_MOST = 1000
 
 async def list_models(call: Call) -> Response:
     """All models, in pages."""
-    key = require_api_key(call)
-    await call.begin(account=key.name)
+    caller = identify_key(call)
+    await call.begin(account=caller.name)
     return json_response(page_json(call, "models", list(_models().values()), _PAGE_SIZE_AT_MOST))
 
 
 async def get_model(call: Call) -> Response:
     """One model."""
-    key = require_api_key(call)
-    await call.begin(account=key.name)
+    caller = identify_key(call)
+    await call.begin(account=caller.name)
     model_id = call.request.path_params["model"]
     if model_id not in _models():
         raise model_not_found(call, model_id, "this method")
@@ -36,8 +36,8 @@ async def get_model(call: Call) -> Response:
 
 async def refuse_retired(call: Call) -> Response:
     """``predict``, ``predictLongRunning`` and their operations: every model of theirs is gone."""
-    key = require_api_key(call)
-    await call.begin(account=key.name)
+    caller = identify_key(call)
+    await call.begin(account=caller.name)
     method = call.request.url.path.rsplit(":", 1)[-1]
     raise model_not_found(call, call.request.path_params["model"], method)
 

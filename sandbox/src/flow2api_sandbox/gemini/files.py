@@ -10,13 +10,13 @@ from typing import Any
 
 from starlette.responses import Response
 
-from flow2api_sandbox.accounts import ApiKey
 from flow2api_sandbox.calls import Call, parse_body
 from flow2api_sandbox.cdn import file_response
 from flow2api_sandbox.clock import to_rfc3339
+from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import FaultKind
-from flow2api_sandbox.gemini.access import require_api_key
+from flow2api_sandbox.gemini.access import identify_key
 from flow2api_sandbox.gemini.requests import StartUpload
 from flow2api_sandbox.gemini.store import GeminiFile, UploadSession
 from flow2api_sandbox.media.recipes import StoredFile
@@ -28,20 +28,20 @@ _PAGE_SIZE_AT_MOST = 100
 
 async def start_upload(call: Call) -> Response:
     """Answer the address that the bytes go to, in ``x-goog-upload-url``."""
-    key = require_api_key(call)
+    caller = identify_key(call)
     headers = call.request.headers
     if headers.get("x-goog-upload-protocol") != "resumable" or headers.get("x-goog-upload-command") != "start":
         raise ApiError(400, "Only resumable uploads are supported; the first command is 'start'.")
     raw = await call.read_bytes()
     metadata = parse_body(raw, StartUpload).file if raw else StartUpload().file
-    await call.begin(account=key.name)
+    await call.begin(account=caller.name)
     mime_type = headers.get("x-goog-upload-header-content-type") or metadata.mime_type
     if not mime_type or (metadata.mime_type is not None and metadata.mime_type != mime_type):
         raise ApiError(400, "The MIME type of the file is missing or differs from the header.")
     size = headers.get("x-goog-upload-header-content-length")
     upload_id = secrets.token_urlsafe(24)
     call.world.gemini.uploads[upload_id] = UploadSession(
-        owner=key.name,
+        owner=caller.owner,
         mime_type=mime_type,
         display_name=metadata.display_name,
         expected_size=int(size) if size and size.isdigit() else None,
@@ -77,9 +77,9 @@ async def get_file(call: Call) -> Response:
 
 async def list_files(call: Call) -> Response:
     """The key's uploads, in pages."""
-    key = require_api_key(call)
-    await call.begin(account=key.name)
-    files = [file for file in call.world.gemini.files.values() if find_file(call, key, file.file_id) is file]
+    caller = identify_key(call)
+    await call.begin(account=caller.name)
+    files = [file for file in call.world.gemini.files.values() if find_file(call, caller, file.file_id) is file]
     return json_response(page_json(call, "files", [file_json(call, file) for file in files], _PAGE_SIZE_AT_MOST))
 
 
@@ -101,10 +101,10 @@ async def download_file(call: Call) -> Response:
     return file_response(sent, mime_type=file.recipe.mime_type, range_header=call.request.headers.get("range"))
 
 
-def find_file(call: Call, key: ApiKey, file_id: str) -> GeminiFile | None:
+def find_file(call: Call, caller: Caller, file_id: str) -> GeminiFile | None:
     """The key's file of that id while it lives."""
     file = call.world.gemini.files.get(file_id)
-    if file is None or file.owner != key.name:
+    if file is None or file.owner != caller.owner:
         return None
     return file if call.world.clock.now() < file.created_at + FILE_LIFETIME_SECONDS else None
 
@@ -145,10 +145,10 @@ def page_json(call: Call, name: str, items: list[dict[str, Any]], size_at_most: 
 
 
 async def _require_file(call: Call) -> GeminiFile:
-    key = require_api_key(call)
-    file = find_file(call, key, call.request.path_params["file_id"])
-    interaction = file.course if file is not None else None
-    await call.begin(account=key.name, prompt=interaction.prompt if interaction is not None else "")
+    caller = identify_key(call)
+    file = find_file(call, caller, call.request.path_params["file_id"])
+    course = file.course if file is not None else None
+    await call.begin(account=caller.name, prompt=course.prompt if course is not None else "")
     if file is None:
         raise ApiError(403, "You do not have permission to access the File or it may not exist.")
     return file

@@ -11,53 +11,91 @@ from typing import Any
 import pydantic_core
 from starlette.responses import Response, StreamingResponse
 
-from flow2api_sandbox.accounts import ApiKey
-from flow2api_sandbox.calls import Call
+from flow2api_sandbox.admission import admitted
+from flow2api_sandbox.bill import Charge
+from flow2api_sandbox.calls import Call, Handler
+from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import FaultKind
-from flow2api_sandbox.gemini.access import require_api_key, require_capacity
-from flow2api_sandbox.gemini.candidates import blocked_output, blocked_prompt, chatter, picture_chunks, whole_answer
-from flow2api_sandbox.gemini.catalog import model_not_found
-from flow2api_sandbox.gemini.inputs import IMAGE_TYPES, check_inline, check_uri, pixel_size_of
+from flow2api_sandbox.gemini.candidates import (
+    IMAGE_INPUT_TOKENS,
+    blocked_output,
+    blocked_prompt,
+    chatter,
+    picture_chunks,
+    text_tokens,
+    whole_answer,
+)
+from flow2api_sandbox.gemini.inputs import IMAGE_TYPES, check_inline, pixel_size_of
 from flow2api_sandbox.gemini.models import IMAGE_MODELS, SIZE_FACTORS, GeminiImageModel, nearest_ratio, pixel_size
+from flow2api_sandbox.gemini.picture_api import PictureApi
 from flow2api_sandbox.gemini.requests import GenerateContent
 from flow2api_sandbox.ledger import GenerationKind
-from flow2api_sandbox.media.recipes import PictureRecipe
+from flow2api_sandbox.media.recipes import ImageFormat, PictureRecipe
+from flow2api_sandbox.prices import picture_items, picture_tokens
 from flow2api_sandbox.wire import json_response
 
 _OUTCOMES = frozenset({FaultKind.CONTENT, FaultKind.EMPTY, FaultKind.FAIL})
 _BENCHMARK_SEEDS = 16
+_FORMATS = {"image/png": ImageFormat.PNG, "image/jpeg": ImageFormat.JPEG}
 
 
-async def generate_content(call: Call) -> Response:
-    """The whole answer at once."""
-    chunks = await _generate(call, "generateContent")
-    return json_response(whole_answer(chunks))
+def generate_content(api: PictureApi) -> Handler:
+    """The handler that answers all at once."""
+
+    async def handle(call: Call) -> Response:
+        return json_response(whole_answer(await _generate(call, api, "generateContent")))
+
+    return handle
 
 
-async def stream_content(call: Call) -> Response:
-    """The answer in chunks: server-sent events with ``alt=sse``, else one growing JSON array."""
-    chunks = await _generate(call, "streamGenerateContent")
-    if call.request.query_params.get("alt") == "sse":
-        return StreamingResponse(_as_events(chunks), media_type="text/event-stream")
-    return StreamingResponse(_as_array(chunks), media_type="application/json")
+def stream_content(api: PictureApi) -> Handler:
+    """The handler that answers in chunks: server-sent events with ``alt=sse``, else one growing JSON array."""
+
+    async def handle(call: Call) -> Response:
+        chunks = await _generate(call, api, "streamGenerateContent")
+        if call.request.query_params.get("alt") == "sse":
+            return StreamingResponse(_as_events(chunks), media_type="text/event-stream")
+        return StreamingResponse(_as_array(chunks), media_type="application/json")
+
+    return handle
 
 
-async def _generate(call: Call, method: str) -> list[dict[str, Any]]:
-    key = require_api_key(call)
-    model = IMAGE_MODELS.get(call.request.path_params["model"])
-    if model is None:
-        raise model_not_found(call, call.request.path_params["model"], method)
-    body = await call.read(GenerateContent)
-    inputs = _check_inputs(call, key, body, model)
+async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, Any]]:
+    caller = api.identify(call)
+    model_id = call.request.path_params["model"]
+    model = IMAGE_MODELS.get(model_id)
+    if model is None or not call.world.availability.serves(model_id, caller.location):
+        raise api.model_not_found(call, model_id, method)
+    body = await call.read(api.request_type)
+    inputs = await _check_inputs(call, api, caller, body, model)
     recipe = await _recipe(call, body, model, inputs)
-    call.world.ledger.count_seen(prompt=body.prompt, route=call.route, account=key.name)
-    outcome = await call.begin(account=key.name, prompt=body.prompt, outcomes=_OUTCOMES)
-    require_capacity(call, key, GenerationKind.IMAGE, call.world.settings.image_cap)
-    await _take_time(call, key)
+    call.world.ledger.count_seen(prompt=body.prompt, route=call.route, account=caller.name)
+    await call.begin(
+        account=caller.name,
+        prompt=body.prompt,
+        outcomes=_OUTCOMES,
+        project=caller.project,
+        location=caller.location,
+        model=model_id,
+    )
+    with admitted(call, caller, GenerationKind.IMAGE, model_id):
+        settings = call.world.settings
+        await call.world.clock.sleep(settings.scaled(settings.image_latency))
     call.world.ledger.count_accepted(body.prompt, route=call.route)
+    chunks = _without_picture(call, body, model)
+    if chunks is None:
+        chunks = await _with_picture(call, caller, body, model, recipe, input_images=len(inputs))
+    for chunk in chunks:
+        chunk.update(api.more_fields(call))
+        if "usageMetadata" in chunk:
+            chunk["usageMetadata"].update(api.more_usage or {})
+    return chunks
+
+
+def _without_picture(call: Call, body: GenerateContent, model: GeminiImageModel) -> list[dict[str, Any]] | None:
     reason = call.outcome_fault.reason if call.outcome_fault else None
-    match outcome:
+    match call.outcome_fault.kind if call.outcome_fault else None:
         case FaultKind.CONTENT:
             return [blocked_prompt(model.model_id, reason or "PROHIBITED_CONTENT")]
         case FaultKind.FAIL:
@@ -66,20 +104,58 @@ async def _generate(call: Call, method: str) -> list[dict[str, Any]]:
             return [chatter(model.model_id, reason)]
     if not body.wants_image:
         return [chatter(model.model_id, "The sandbox answers words only when no image modality is asked for.")]
-    call.world.ledger.count_charge(body.prompt, route=call.route, account=key.name, price=model.price_micros)
+    return None
+
+
+async def _with_picture(
+    call: Call,
+    caller: Caller,
+    body: GenerateContent,
+    model: GeminiImageModel,
+    recipe: PictureRecipe,
+    *,
+    input_images: int,
+) -> list[dict[str, Any]]:
+    size = body.generation_config.image_config.image_size or "1K"
+    input_tokens = text_tokens(body.prompt) + IMAGE_INPUT_TOKENS * input_images
+    charge = Charge(
+        caller.name,
+        caller.project,
+        caller.location,
+        model.model_id,
+        picture_items(model.model_id, size, input_tokens=input_tokens),
+    )
+    call.world.charge_money(charge, prompt=body.prompt, route=call.route)
     content = await call.world.library.content(recipe)
-    return picture_chunks(model.model_id, body, content, recipe.mime_type, input_images=len(inputs))
+    return picture_chunks(
+        model.model_id,
+        body,
+        content,
+        recipe.mime_type,
+        input_images=input_images,
+        output_tokens=picture_tokens(model.model_id, size),
+    )
 
 
-def _check_inputs(call: Call, key: ApiKey, body: GenerateContent, model: GeminiImageModel) -> list[bytes]:
+async def _check_inputs(
+    call: Call, api: PictureApi, caller: Caller, body: GenerateContent, model: GeminiImageModel
+) -> list[bytes]:
     inputs = []
     for part in (part for content in body.contents for part in content.parts):
         if part.inline_data is not None:
             inline = part.inline_data
-            inputs.append(check_inline(call, mime_type=inline.mime_type, data=inline.data, allowed=IMAGE_TYPES))
+            inputs.append(
+                check_inline(
+                    call,
+                    mime_type=inline.mime_type,
+                    data=inline.data,
+                    allowed=IMAGE_TYPES,
+                    bytes_at_most=api.bytes_at_most,
+                )
+            )
         elif part.file_data is not None:
             file = part.file_data
-            content = check_uri(call, key, uri=file.file_uri, mime_type=file.mime_type, allowed=IMAGE_TYPES)
+            content = await api.read_uri(call, caller, file.file_uri, file.mime_type, IMAGE_TYPES)
             inputs.append(content or b"")
     if len(inputs) > model.references_at_most:
         raise ApiError(400, f"Too many images: {len(inputs)}, at most {model.references_at_most}.")
@@ -110,15 +186,8 @@ async def _recipe(call: Call, body: GenerateContent, model: GeminiImageModel, in
         seed=seed if shows_prompt else seed % _BENCHMARK_SEEDS,
         title=body.prompt if shows_prompt else "",
         caption=f"{width}x{height} {model.model_id}",
+        image_format=_FORMATS[config.output_mime_type],
     )
-
-
-async def _take_time(call: Call, key: ApiKey) -> None:
-    key.watch.enter(GenerationKind.IMAGE)
-    try:
-        await call.world.clock.sleep(call.world.settings.scaled(call.world.settings.image_latency))
-    finally:
-        key.watch.leave(GenerationKind.IMAGE)
 
 
 async def _as_events(chunks: list[dict[str, Any]]) -> AsyncIterator[bytes]:

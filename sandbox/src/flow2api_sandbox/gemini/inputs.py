@@ -7,8 +7,8 @@ import io
 
 from PIL import Image
 
-from flow2api_sandbox.accounts import ApiKey
 from flow2api_sandbox.calls import Call
+from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.gemini.files import find_file
 from flow2api_sandbox.media.recipes import ClipRecipe, StoredFile
@@ -22,7 +22,9 @@ VIDEO_TYPES = frozenset(
 )
 
 
-def check_inline(call: Call, *, mime_type: str, data: str, allowed: frozenset[str]) -> bytes:
+def check_inline(
+    call: Call, *, mime_type: str, data: str, allowed: frozenset[str], bytes_at_most: int | None = None
+) -> bytes:
     """The bytes of a file inside the request. Raises ApiError 400 when they are not what they are said to be."""
     if mime_type not in allowed:
         raise ApiError(400, f"Unsupported MIME type: {mime_type}")
@@ -30,17 +32,20 @@ def check_inline(call: Call, *, mime_type: str, data: str, allowed: frozenset[st
         content = decode_base64(data, url_safe_too=True)
     except ValueError as exc:
         raise ApiError(400, "Invalid value at 'data' (TYPE_BYTES), Base64 decoding failed.") from exc
-    if len(content) > call.world.settings.max_image_bytes:
-        raise ApiError(400, "Request payload size exceeds the limit: 20971520 bytes.")
+    limit = bytes_at_most or call.world.settings.max_image_bytes
+    if len(content) > limit:
+        raise ApiError(400, f"Request payload size exceeds the limit: {limit} bytes.")
     if mime_type in IMAGE_TYPES | {"image/gif", "image/bmp"} and sniff_mime_type(content) != mime_type:
         raise ApiError(400, "Unable to process input image. Please retry or report in the Gemini forum.")
     return content
 
 
-def check_uri(call: Call, key: ApiKey, *, uri: str, mime_type: str | None, allowed: frozenset[str]) -> bytes | None:
+async def read_file_uri(
+    call: Call, caller: Caller, uri: str, mime_type: str | None, allowed: frozenset[str]
+) -> bytes | None:
     """The bytes of a usable file of this key; ``None`` for a generated clip. Raises ApiError 400, 403."""
     file_id = uri.rsplit("/files/", 1)[-1].removesuffix("?alt=media").removesuffix(":download")
-    file = find_file(call, key, file_id) if "/files/" in uri else None
+    file = find_file(call, caller, file_id) if "/files/" in uri else None
     if file is None:
         # The real service hides whether a file exists: 403 for a strange one.
         raise ApiError(403, f"You do not have permission to access the File {file_id} or it may not exist.")

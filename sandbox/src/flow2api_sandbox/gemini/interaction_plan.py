@@ -4,7 +4,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from flow2api_sandbox.bill import Item
 from flow2api_sandbox.errors import ApiError
+from flow2api_sandbox.gemini.candidates import IMAGE_INPUT_TOKENS, text_tokens
 from flow2api_sandbox.gemini.interaction_requests import CreateInteraction, ImageFormat, VideoFormat
 from flow2api_sandbox.gemini.models import (
     IMAGE_MODELS,
@@ -17,6 +19,7 @@ from flow2api_sandbox.gemini.models import (
 from flow2api_sandbox.gemini.store import Interaction
 from flow2api_sandbox.ledger import GenerationKind
 from flow2api_sandbox.media import recipes
+from flow2api_sandbox.prices import OMNI_TOKENS_PER_SECOND, omni_items, picture_items, picture_tokens
 from flow2api_sandbox.settings import SandboxSettings
 
 _REFERENCES_AT_MOST = 3
@@ -32,7 +35,9 @@ class Plan:
     width: int
     height: int
     seconds: int
-    price_micros: int
+    items: tuple[Item, ...]
+    input_tokens: dict[str, int]
+    output_tokens: int
     delivery: Literal["inline", "uri"]
     prompt: str
     seed: int
@@ -59,11 +64,16 @@ def plan_output(body: CreateInteraction, previous: Interaction | None) -> Plan:
         return _video_plan(body, video_model, previous)
     if (image_model := IMAGE_MODELS.get(body.model)) is not None:
         return _image_plan(body, image_model)
-    raise ApiError(404, f"Model {body.model} was not found.", reason="model_not_found")
+    raise model_not_found(body.model)
+
+
+def model_not_found(model_id: str) -> ApiError:
+    """The 404 of a model that does not exist, is not served here or does not take part in interactions."""
+    return ApiError(404, f"Model {model_id} was not found.", reason="model_not_found")
 
 
 def _video_plan(body: CreateInteraction, model: GeminiVideoModel, previous: Interaction | None) -> Plan:
-    wanted = body.response_format or VideoFormat(type="video")
+    wanted = body.output or VideoFormat(type="video")
     if not isinstance(wanted, VideoFormat):
         raise ApiError(400, f"Model {model.model_id} does not make images.")
     seconds = int(wanted.duration.removesuffix("s"))
@@ -75,13 +85,16 @@ def _video_plan(body: CreateInteraction, model: GeminiVideoModel, previous: Inte
     width, height = VIDEO_PIXELS[wanted.resolution]
     if wanted.aspect_ratio == "9:16":
         width, height = height, width
+    input_tokens = _input_tokens(body)
     return Plan(
         kind=GenerationKind.VIDEO,
         model_id=model.model_id,
         width=width,
         height=height,
         seconds=seconds,
-        price_micros=model.price_micros * seconds,
+        items=omni_items(model.model_id, seconds, wanted.resolution, input_tokens=sum(input_tokens.values())),
+        input_tokens=input_tokens,
+        output_tokens=OMNI_TOKENS_PER_SECOND * seconds,
         delivery=wanted.delivery,
         prompt=body.prompt,
         seed=0,
@@ -108,21 +121,31 @@ def _check_task(body: CreateInteraction, previous: Interaction | None) -> None:
 
 
 def _image_plan(body: CreateInteraction, model: GeminiImageModel) -> Plan:
-    wanted = body.response_format or ImageFormat(type="image")
+    wanted = body.output or ImageFormat(type="image")
     if not isinstance(wanted, ImageFormat):
         raise ApiError(400, f"Model {model.model_id} does not make videos.")
     if wanted.image_size not in model.sizes or wanted.aspect_ratio not in model.ratios:
         raise ApiError(400, f"Model {model.model_id} does not make {wanted.aspect_ratio} at {wanted.image_size}.")
     width, height = pixel_size(wanted.aspect_ratio, wanted.image_size)
     seed = body.generation_config.seed
+    input_tokens = _input_tokens(body)
     return Plan(
         kind=GenerationKind.IMAGE,
         model_id=model.model_id,
         width=width,
         height=height,
         seconds=0,
-        price_micros=model.price_micros,
+        items=picture_items(model.model_id, wanted.image_size, input_tokens=sum(input_tokens.values())),
+        input_tokens=input_tokens,
+        output_tokens=picture_tokens(model.model_id, wanted.image_size),
         delivery=wanted.delivery,
         prompt=body.prompt,
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )
+
+
+def _input_tokens(body: CreateInteraction) -> dict[str, int]:
+    tokens = {"text": text_tokens(body.prompt)}
+    if images := body.count("image"):
+        tokens["image"] = IMAGE_INPUT_TOKENS * images
+    return tokens

@@ -124,6 +124,11 @@ class CreateInteraction(Snake):
         return self
 
     @property
+    def output(self) -> VideoFormat | ImageFormat | None:
+        """What is asked for; ``None`` leaves it to the model."""
+        return self.response_format
+
+    @property
     def contents(self) -> list[TextContent | MediaContent]:
         """All input contents, in their order."""
         if isinstance(self.input, str):

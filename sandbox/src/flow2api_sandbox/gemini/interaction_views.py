@@ -12,13 +12,8 @@ from flow2api_sandbox.calls import Call
 from flow2api_sandbox.clock import to_rfc3339
 from flow2api_sandbox.faults import FaultKind
 from flow2api_sandbox.gemini.store import Interaction, InteractionStatus
-from flow2api_sandbox.ledger import GenerationKind
-from flow2api_sandbox.media.recipes import ClipRecipe
 from flow2api_sandbox.wire import encode_base64
 
-_VIDEO_TOKENS_PER_SECOND = 5792
-_IMAGE_TOKENS = 1120
-_IMAGE_INPUT_TOKENS = 258
 _THOUGHT = {"type": "thought", "summary": []}
 
 
@@ -98,7 +93,9 @@ async def _output_step(call: Call, interaction: Interaction) -> dict[str, Any]:
         text = fault.reason or "I can only describe that."
         return {"type": "model_output", "content": [{"type": "text", "text": text}]}
     content: dict[str, Any] = {"type": interaction.kind.value, "mime_type": interaction.recipe.mime_type}
-    if interaction.file_id is not None:
+    if interaction.gcs_uri is not None:
+        content["uri"] = interaction.gcs_uri
+    elif interaction.file_id is not None:
         content["uri"] = f"{call.base_url}/v1beta/files/{interaction.file_id}:download?alt=media"
     else:
         content["data"] = encode_base64(await call.world.library.content(interaction.recipe))
@@ -111,19 +108,14 @@ def _error(interaction: Interaction) -> dict[str, str]:
 
 
 def _usage(interaction: Interaction) -> dict[str, Any]:
-    text_tokens = max(1, len(interaction.prompt) // 4)
-    image_tokens = _IMAGE_INPUT_TOKENS * interaction.input_images
-    is_video = interaction.kind is GenerationKind.VIDEO
-    seconds = interaction.recipe.seconds if isinstance(interaction.recipe, ClipRecipe) else 0
-    output_tokens = _VIDEO_TOKENS_PER_SECOND * seconds if is_video else _IMAGE_TOKENS
-    by_modality = [{"modality": "text", "tokens": text_tokens}]
-    if image_tokens:
-        by_modality.append({"modality": "image", "tokens": image_tokens})
+    input_tokens = sum(interaction.input_tokens.values())
     return {
-        "total_input_tokens": text_tokens + image_tokens,
-        "total_output_tokens": output_tokens,
+        "total_input_tokens": input_tokens,
+        "total_output_tokens": interaction.output_tokens,
         "total_thought_tokens": 0,
-        "total_tokens": text_tokens + image_tokens + output_tokens,
-        "input_tokens_by_modality": by_modality,
-        "output_tokens_by_modality": [{"modality": interaction.kind.value, "tokens": output_tokens}],
+        "total_tokens": input_tokens + interaction.output_tokens,
+        "input_tokens_by_modality": [
+            {"modality": modality, "tokens": tokens} for modality, tokens in interaction.input_tokens.items()
+        ],
+        "output_tokens_by_modality": [{"modality": interaction.kind.value, "tokens": interaction.output_tokens}],
     }

@@ -7,149 +7,166 @@ import secrets
 
 from starlette.responses import Response, StreamingResponse
 
-from flow2api_sandbox.accounts import ApiKey
-from flow2api_sandbox.calls import Call
+from flow2api_sandbox.admission import admit, begin_work
+from flow2api_sandbox.bill import Charge
+from flow2api_sandbox.calls import Call, Handler
+from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import CLIP_KINDS, FaultKind
-from flow2api_sandbox.gemini.access import require_api_key, require_capacity
-from flow2api_sandbox.gemini.inputs import INTERACTION_IMAGE_TYPES, VIDEO_TYPES, check_inline, check_uri
-from flow2api_sandbox.gemini.interaction_plan import Plan, plan_output
+from flow2api_sandbox.gemini.inputs import INTERACTION_IMAGE_TYPES, VIDEO_TYPES, check_inline
+from flow2api_sandbox.gemini.interaction_api import InteractionApi
+from flow2api_sandbox.gemini.interaction_plan import Plan, model_not_found, plan_output
 from flow2api_sandbox.gemini.interaction_requests import CreateInteraction, MediaContent
 from flow2api_sandbox.gemini.interaction_views import interaction_events, interaction_json
-from flow2api_sandbox.gemini.store import GeminiFile, Interaction
+from flow2api_sandbox.gemini.store import Interaction
 from flow2api_sandbox.ledger import GenerationKind
 from flow2api_sandbox.wire import json_response
 
 _OUTCOMES = CLIP_KINDS | {FaultKind.EMPTY}
-_GUESSED_BYTES_PER_SECOND = 4000
 
 
-async def create_interaction(call: Call) -> Response:
-    """Begin; answer at once in the background, else when it is done; stream events when asked to."""
-    key = require_api_key(call)
-    body = await call.read(CreateInteraction)
-    _check_inputs(call, key, body)
-    previous = _previous(call, key, body)
-    plan = plan_output(body, previous)
-    call.world.ledger.count_seen(prompt=body.prompt, route=call.route, account=key.name)
-    await call.begin(account=key.name, prompt=body.prompt, outcomes=_OUTCOMES)
-    settings = call.world.settings
-    cap = settings.video_cap if plan.kind is GenerationKind.VIDEO else settings.image_cap
-    require_capacity(call, key, plan.kind, cap)
-    call.world.ledger.count_accepted(body.prompt, route=call.route)
-    interaction = _accept(call, key, body, plan)
-    if not body.background:
-        await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
-        call.world.settle_key(key)
-    if body.stream or call.request.query_params.get("alt") == "sse":
-        return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
-    return json_response(await interaction_json(call, interaction))
+def create_interaction(api: InteractionApi) -> Handler:
+    """The handler that begins one; it answers at once in the background, else when it is done, or streams events."""
+
+    async def handle(call: Call) -> Response:
+        caller = api.identify(call)
+        body = await call.read(api.request_type)
+        await _check_inputs(call, api, caller, body)
+        previous = _previous(call, caller, body)
+        if not call.world.availability.serves(body.model, caller.location):
+            raise model_not_found(body.model)
+        plan = plan_output(body, previous)
+        place_result = api.place_result(call, caller, body.output) if plan.delivery == "uri" else None
+        call.world.ledger.count_seen(prompt=body.prompt, route=call.route, account=caller.name)
+        await call.begin(
+            account=caller.name,
+            prompt=body.prompt,
+            outcomes=_OUTCOMES,
+            project=caller.project,
+            location=caller.location,
+            model=body.model,
+        )
+        quota = admit(call, caller, plan.kind, body.model)
+        call.world.ledger.count_accepted(body.prompt, route=call.route)
+        interaction = _interaction(call, caller, body, plan)
+        if place_result is not None:
+            place_result(interaction)
+        begin_work(call, caller, quota, interaction)
+        if body.store:
+            call.world.gemini.interactions[interaction.interaction_id] = interaction
+        if not body.background:
+            await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
+            call.world.settle_credential(caller.credential)
+        if body.stream or call.request.query_params.get("alt") == "sse":
+            return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
+        return json_response(await interaction_json(call, interaction))
+
+    return handle
 
 
-async def get_interaction(call: Call) -> Response:
-    """How far it is, with the result when it is done."""
-    interaction = await _require_interaction(call)
-    if interaction.spoils(FaultKind.MISSING, default_answers=None):
-        raise ApiError(404, "Requested entity was not found.")
-    query = call.request.query_params
-    if query.get("stream") == "true":
-        return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
-    include_input = query.get("include_input") == "true"
-    return json_response(await interaction_json(call, interaction, include_input=include_input))
+def get_interaction(api: InteractionApi) -> Handler:
+    """The handler that says how far one is, with the result when it is done."""
+
+    async def handle(call: Call) -> Response:
+        interaction = await _require_interaction(call, api)
+        if interaction.spoils(FaultKind.MISSING, default_answers=None):
+            raise ApiError(404, "Requested entity was not found.")
+        query = call.request.query_params
+        if query.get("stream") == "true":
+            return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
+        include_input = query.get("include_input") == "true"
+        return json_response(await interaction_json(call, interaction, include_input=include_input))
+
+    return handle
 
 
-async def cancel_interaction(call: Call) -> Response:
-    """End one that still runs. Raises ApiError 400 for one that is over."""
-    interaction = await _require_interaction(call)
-    now = call.world.clock.now()
-    if interaction.is_over(now):
-        raise ApiError(400, "The interaction is not running.", reason="failed_precondition")
-    interaction.cancelled_at = now
-    call.world.settle_key(call.world.api_keys[interaction.owner])
-    return json_response(await interaction_json(call, interaction))
+def cancel_interaction(api: InteractionApi) -> Handler:
+    """The handler that ends one that still runs; it answers 400 for one that is over."""
+
+    async def handle(call: Call) -> Response:
+        interaction = await _require_interaction(call, api)
+        now = call.world.clock.now()
+        if interaction.is_over(now):
+            raise ApiError(400, "The interaction is not running.", reason="failed_precondition")
+        interaction.cancelled_at = now
+        call.world.settle_credential(interaction.payer)
+        return json_response(await interaction_json(call, interaction))
+
+    return handle
 
 
-async def delete_interaction(call: Call) -> Response:
-    """Forget one."""
-    interaction = await _require_interaction(call)
-    del call.world.gemini.interactions[interaction.interaction_id]
-    return json_response({})
+def delete_interaction(api: InteractionApi) -> Handler:
+    """The handler that forgets one."""
+
+    async def handle(call: Call) -> Response:
+        interaction = await _require_interaction(call, api)
+        del call.world.gemini.interactions[interaction.interaction_id]
+        return json_response({})
+
+    return handle
 
 
-def _check_inputs(call: Call, key: ApiKey, body: CreateInteraction) -> None:
+async def _check_inputs(call: Call, api: InteractionApi, caller: Caller, body: CreateInteraction) -> None:
     for each in body.contents:
         if not isinstance(each, MediaContent):
             continue
         allowed = INTERACTION_IMAGE_TYPES if each.type == "image" else VIDEO_TYPES
         if each.data is not None:
-            check_inline(call, mime_type=each.mime_type or "", data=each.data, allowed=allowed)
+            check_inline(
+                call,
+                mime_type=each.mime_type or "",
+                data=each.data,
+                allowed=allowed,
+                bytes_at_most=api.bytes_at_most if each.type == "image" else None,
+            )
         elif each.uri is not None:
-            check_uri(call, key, uri=each.uri, mime_type=each.mime_type, allowed=allowed)
+            await api.read_uri(call, caller, each.uri, each.mime_type, allowed)
 
 
-def _previous(call: Call, key: ApiKey, body: CreateInteraction) -> Interaction | None:
+def _previous(call: Call, caller: Caller, body: CreateInteraction) -> Interaction | None:
     if body.previous_interaction_id is None:
         return None
     previous = call.world.gemini.interactions.get(body.previous_interaction_id)
-    if previous is None or previous.owner != key.name or not previous.is_over(call.world.clock.now()):
+    if previous is None or previous.owner != caller.owner or not previous.is_over(call.world.clock.now()):
         raise ApiError(404, f"Interaction {body.previous_interaction_id} was not found.")
     return previous
 
 
-def _accept(call: Call, key: ApiKey, body: CreateInteraction, plan: Plan) -> Interaction:
-    world = call.world
-    settings = world.settings
+def _interaction(call: Call, caller: Caller, body: CreateInteraction, plan: Plan) -> Interaction:
+    settings = call.world.settings
     is_video = plan.kind is GenerationKind.VIDEO
-    interaction = Interaction(
+    return Interaction(
         interaction_id=f"v1_{secrets.token_urlsafe(24)}",
-        owner=key.name,
+        owner=caller.owner,
+        payer=caller.credential,
         model=body.model,
         prompt=body.prompt,
         route=call.route,
         kind=plan.kind,
-        created_at=world.clock.now(),
+        created_at=call.world.clock.now(),
         duration=settings.scaled(settings.omni_video_duration if is_video else settings.image_latency),
         storing_delay=settings.scaled(settings.storing_delay) if is_video else 0.0,
-        price_micros=plan.price_micros,
+        charge=Charge(caller.name, caller.project, caller.location, body.model, plan.items),
         recipe=plan.recipe(settings),
         request=body.model_dump(mode="json", exclude_none=True),
-        input_images=body.count("image"),
+        input_tokens=plan.input_tokens,
+        output_tokens=plan.output_tokens,
         fault=call.outcome_fault,
         is_stored=body.store,
     )
-    if plan.delivery == "uri":
-        interaction.file_id = _plan_file(call, interaction).file_id
-    world.ledger.count_charge(body.prompt, route=call.route, account=key.name, price=interaction.price_micros)
-    key.running_interactions.append(interaction)
-    key.watch.enter(interaction.kind)
-    if body.store:
-        world.gemini.interactions[interaction.interaction_id] = interaction
-    return interaction
 
 
-def _plan_file(call: Call, interaction: Interaction) -> GeminiFile:
-    """The file of a result, which becomes ACTIVE when the work is over and stored."""
-    file = GeminiFile(
-        file_id=secrets.token_hex(6),
-        owner=interaction.owner,
-        recipe=interaction.recipe,
-        size_bytes=max(
-            call.world.clips_at_least_bytes, _GUESSED_BYTES_PER_SECOND * getattr(interaction.recipe, "seconds", 1)
-        ),
-        created_at=interaction.created_at,
-        active_at=interaction.ends_at + interaction.storing_delay,
-        source="GENERATED",
-        course=interaction,
-    )
-    call.world.gemini.files[file.file_id] = file
-    return file
-
-
-async def _require_interaction(call: Call) -> Interaction:
-    key = require_api_key(call)
+async def _require_interaction(call: Call, api: InteractionApi) -> Interaction:
+    caller = api.identify(call)
     interaction = call.world.gemini.interactions.get(call.request.path_params["interaction_id"])
-    known = interaction is not None and interaction.owner == key.name
-    await call.begin(account=key.name, prompt=interaction.prompt if interaction is not None and known else "")
+    known = interaction is not None and interaction.owner == caller.owner
+    await call.begin(
+        account=caller.name,
+        prompt=interaction.prompt if interaction is not None and known else "",
+        project=caller.project,
+        location=caller.location,
+        model=interaction.model if interaction is not None and known else "",
+    )
     if interaction is None or not known:
         raise ApiError(404, "Requested entity was not found.")
     return interaction

@@ -1,4 +1,4 @@
-"""The models of the Gemini API: what each makes, in which ratios and sizes, and its list price.
+"""Models of ``generateContent`` and ``interactions``: what each makes, in which ratios and sizes.
 
 Source: docs/upstream/google-official.md, sections 1 and 5. The pixel sizes per ratio are those that Google documents
 for the 3-series at 1K; 512, 2K and 4K are half, twice and four times of them.
@@ -27,26 +27,24 @@ VIDEO_PIXELS = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), 
 
 @dataclass(frozen=True, slots=True)
 class GeminiImageModel:
-    """A model of ``generateContent``. The price is in millionths of a dollar for one 1K picture."""
+    """A model of ``generateContent``."""
 
     model_id: str
     display_name: str
     sizes: frozenset[str]
     ratios: frozenset[str]
     references_at_most: int
-    price_micros: int
     takes_size: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class GeminiVideoModel:
-    """A model of ``interactions``. The price is in millionths of a dollar per second."""
+    """A model of ``interactions``."""
 
     model_id: str
     display_name: str
     seconds_at_least: int
     seconds_at_most: int
-    price_micros: int
 
 
 _TEN, _ALL = frozenset(_TEN_RATIOS), frozenset(PIXELS)
@@ -55,18 +53,18 @@ _UP_TO_4K = frozenset({"1K", "2K", "4K"})
 IMAGE_MODELS = {
     model.model_id: model
     for model in (
-        GeminiImageModel("gemini-3-pro-image", "Nano Banana Pro", _UP_TO_4K, _TEN, 14, 134_000),
-        GeminiImageModel("gemini-3.1-flash-image", "Nano Banana 2", _UP_TO_4K | {"512"}, _ALL, 14, 67_000),
-        GeminiImageModel("gemini-3.1-flash-lite-image", "Nano Banana 2 Lite", frozenset({"1K"}), _ALL, 14, 33_600),
-        GeminiImageModel("gemini-nano-banana-2.1", "Nano Banana 2.1", _UP_TO_4K, _ALL, 14, 33_600),
-        GeminiImageModel("gemini-2.5-flash-image", "Nano Banana", frozenset({"1K"}), _TEN, 3, 39_000, takes_size=False),
+        GeminiImageModel("gemini-3-pro-image", "Nano Banana Pro", _UP_TO_4K, _TEN, 14),
+        GeminiImageModel("gemini-3.1-flash-image", "Nano Banana 2", _UP_TO_4K | {"512"}, _ALL, 14),
+        GeminiImageModel("gemini-3.1-flash-lite-image", "Nano Banana 2 Lite", frozenset({"1K"}), _ALL, 14),
+        GeminiImageModel("gemini-nano-banana-2.1", "Nano Banana 2.1", _UP_TO_4K, _ALL, 14),
+        GeminiImageModel("gemini-2.5-flash-image", "Nano Banana", frozenset({"1K"}), _TEN, 3, takes_size=False),
     )
 }
 VIDEO_MODELS = {
     model.model_id: model
     for model in (
-        GeminiVideoModel("gemini-omni-1.1-flash", "Omni 1.1 Flash", 3, 10, 100_000),
-        GeminiVideoModel("gemini-omni-1.2-flash", "Omni 1.2 Flash", 3, 15, 100_000),
+        GeminiVideoModel("gemini-omni-1.1-flash", "Omni 1.1 Flash", 3, 10),
+        GeminiVideoModel("gemini-omni-1.2-flash", "Omni 1.2 Flash", 3, 15),
     )
 }
 

@@ -55,10 +55,15 @@ class Content(ProtoJson):
 
 
 class ImageConfig(ProtoJson):
-    """What the picture shall be; the fields that only Vertex has are unknown here."""
+    """What the picture shall be."""
 
     aspect_ratio: str | None = None
     image_size: str | None = None
+
+    @property
+    def output_mime_type(self) -> str:
+        """The MIME type of the picture."""
+        return "image/png"
 
 
 class ThinkingConfig(ProtoJson):
@@ -92,15 +97,13 @@ class SafetySetting(ProtoJson):
 
 
 class GenerateContent(ProtoJson):
-    """``generateContent`` and ``streamGenerateContent``."""
+    """``generateContent`` and ``streamGenerateContent``, what both APIs have of it."""
 
     contents: Annotated[list[Content], Field(min_length=1)]
     system_instruction: Content | None = None
     generation_config: GenerationConfig = GenerationConfig()
     safety_settings: list[SafetySetting] = []
     labels: dict[str, str] = {}
-    service_tier: Literal["flex", "standard", "priority"] | None = None
-    store: bool | None = None
 
     @property
     def prompt(self) -> str:
@@ -121,6 +124,13 @@ class GenerateContent(ProtoJson):
         """Whether a picture may come."""
         modalities = self.generation_config.response_modalities
         return modalities is None or "IMAGE" in modalities
+
+
+class GeminiGenerateContent(GenerateContent):
+    """The body on the Gemini API."""
+
+    service_tier: Literal["flex", "standard", "priority"] | None = None
+    store: bool | None = None
 
 
 class FileMetadata(ProtoJson):

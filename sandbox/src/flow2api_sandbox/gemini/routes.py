@@ -10,11 +10,13 @@ from starlette.routing import Route
 from flow2api_sandbox.calls import Handler, endpoint
 from flow2api_sandbox.errors import render_gemini, render_interaction
 from flow2api_sandbox.gemini import catalog, files, generate, interactions
+from flow2api_sandbox.gemini.interaction_api import GEMINI_INTERACTIONS
+from flow2api_sandbox.gemini.picture_api import GEMINI_PICTURES
 from flow2api_sandbox.world import World
 
 _TABLE: list[tuple[str, str, str, Handler]] = [
-    ("POST", "/models/{model}:generateContent", "gemini.generate", generate.generate_content),
-    ("POST", "/models/{model}:streamGenerateContent", "gemini.stream", generate.stream_content),
+    ("POST", "/models/{model}:generateContent", "gemini.generate", generate.generate_content(GEMINI_PICTURES)),
+    ("POST", "/models/{model}:streamGenerateContent", "gemini.stream", generate.stream_content(GEMINI_PICTURES)),
     ("POST", "/models/{model}:predict", "gemini.retired", catalog.refuse_retired),
     ("POST", "/models/{model}:predictLongRunning", "gemini.retired", catalog.refuse_retired),
     ("GET", "/models/{model}/operations/{operation}", "gemini.retired", catalog.refuse_retired),
@@ -26,10 +28,25 @@ _TABLE: list[tuple[str, str, str, Handler]] = [
     ("DELETE", "/files/{file_id}", "gemini.file_delete", files.delete_file),
 ]
 _INTERACTIONS: list[tuple[str, str, str, Handler]] = [
-    ("POST", "/interactions", "gemini.interaction_create", interactions.create_interaction),
-    ("GET", "/interactions/{interaction_id}", "gemini.interaction_get", interactions.get_interaction),
-    ("POST", "/interactions/{interaction_id}/cancel", "gemini.interaction_cancel", interactions.cancel_interaction),
-    ("DELETE", "/interactions/{interaction_id}", "gemini.interaction_delete", interactions.delete_interaction),
+    ("POST", "/interactions", "gemini.interaction_create", interactions.create_interaction(GEMINI_INTERACTIONS)),
+    (
+        "GET",
+        "/interactions/{interaction_id}",
+        "gemini.interaction_get",
+        interactions.get_interaction(GEMINI_INTERACTIONS),
+    ),
+    (
+        "POST",
+        "/interactions/{interaction_id}/cancel",
+        "gemini.interaction_cancel",
+        interactions.cancel_interaction(GEMINI_INTERACTIONS),
+    ),
+    (
+        "DELETE",
+        "/interactions/{interaction_id}",
+        "gemini.interaction_delete",
+        interactions.delete_interaction(GEMINI_INTERACTIONS),
+    ),
 ]
 _VERSIONS = ("v1beta", "v1")
 

@@ -1,12 +1,16 @@
-"""What the Gemini side remembers: files and interactions, each belonging to one API key."""
+"""What the official APIs remember: files and interactions, each belonging to an API key or a project."""
 
+import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from flow2api_sandbox.faults import Fault, FaultKind
-from flow2api_sandbox.ledger import GenerationKind
+from flow2api_sandbox.bill import Charge
+from flow2api_sandbox.credentials import Credential, Work
+from flow2api_sandbox.faults import FaultKind
 from flow2api_sandbox.media.recipes import Recipe
+
+_GUESSED_BYTES_PER_SECOND = 4000
 
 
 @dataclass(slots=True)
@@ -22,7 +26,7 @@ class GeminiFile:
     source: str
     display_name: str = ""
     sha256: str = ""
-    course: "Interaction | None" = None
+    course: Work | None = None
 
 
 @dataclass(slots=True)
@@ -52,33 +56,23 @@ _FAULT_ENDS = {
 }
 
 
-@dataclass(slots=True)
-class Interaction:
-    """One interaction from creation to its end. Prices are millionths of a dollar."""
+@dataclass(slots=True, kw_only=True)
+class Interaction(Work):
+    """One interaction from creation to its end. ``gcs_uri`` is where Vertex puts the result."""
 
     interaction_id: str
     owner: str
+    payer: Credential
     model: str
-    prompt: str
-    route: str
-    kind: GenerationKind
-    created_at: float
-    duration: float
     storing_delay: float
-    price_micros: int
     recipe: Recipe
     request: dict[str, Any]
-    input_images: int = 0
-    fault: Fault | None = None
+    input_tokens: dict[str, int]
+    output_tokens: int
     file_id: str | None = None
+    gcs_uri: str | None = None
     is_stored: bool = True
     cancelled_at: float | None = None
-    spoiled_answers: int = 0
-
-    @property
-    def ends_at(self) -> float:
-        """When the work is over."""
-        return self.created_at + self.duration
 
     def status(self, now: float) -> InteractionStatus:
         """The state at a time."""
@@ -93,25 +87,33 @@ class Interaction:
         """Whether the state will not change any more."""
         return self.status(now) is not InteractionStatus.IN_PROGRESS
 
-    def is_refunded(self, now: float) -> bool:
-        """Whether the price goes back."""
-        return self.is_over(now) and self.status(now) is not InteractionStatus.COMPLETED
-
-    def spoils(self, kind: FaultKind, *, default_answers: int | None) -> bool:
-        """Whether a fault of that kind hits this answer too; counts it."""
-        if self.fault is None or self.fault.kind is not kind:
-            return False
-        limit = self.fault.answers or default_answers
-        if limit is not None and self.spoiled_answers >= limit:
-            return False
-        self.spoiled_answers += 1
-        return True
+    def refund(self, now: float, /) -> Charge | None:
+        """The whole price, unless it was completed."""
+        return None if self.status(now) is InteractionStatus.COMPLETED else self.charge
 
 
 @dataclass(slots=True)
 class GeminiStore:
-    """All files, uploads and interactions of all keys."""
+    """All files, uploads and interactions of all callers."""
 
     files: dict[str, GeminiFile] = field(default_factory=dict)
     uploads: dict[str, UploadSession] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
+
+
+def add_generated_file(
+    store: GeminiStore, *, owner: str, recipe: Recipe, course: Work, active_at: float, at_least_bytes: int
+) -> GeminiFile:
+    """A file that a generation makes: ``PROCESSING`` until ``active_at``."""
+    file = GeminiFile(
+        file_id=secrets.token_hex(6),
+        owner=owner,
+        recipe=recipe,
+        size_bytes=max(at_least_bytes, _GUESSED_BYTES_PER_SECOND * getattr(recipe, "seconds", 1)),
+        created_at=course.created_at,
+        active_at=active_at,
+        source="GENERATED",
+        course=course,
+    )
+    store.files[file.file_id] = file
+    return file

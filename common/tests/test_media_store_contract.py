@@ -6,7 +6,7 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,22 @@ from obstore.store import MemoryStore
 
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
 from flow2api_common.media_store import MediaStore, media_key
+from flow2api_common.media_url import Bucket, read_media_url
+from flow2api_testing.s3 import S3Server
 
 KEY = "media/ab/clip.mp4"
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["directory", "objects"])
+@pytest.fixture(params=["directory", "objects", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> MediaStore:
-    if request.param == "directory":
-        return MediaStore.open(f"file://{tmp_path}/deep/media")
-    return MediaStore(MemoryStore())
+    match request.param:
+        case "directory":
+            return MediaStore.open(f"file://{tmp_path}/deep/media")
+        case "objects":
+            return MediaStore(MemoryStore())
+    s3: S3Server = request.getfixturevalue("s3")
+    return MediaStore.open(s3.media_url())
 
 
 async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
@@ -162,6 +168,46 @@ class TestStream:
         assert await store.size(KEY) == 4 * MIB
 
 
+class TestRead:
+    async def test_gives_exactly_the_bytes_between(self, store: MediaStore) -> None:
+        await store.put(KEY, b"0123456789", content_type="video/mp4")
+        assert await store.read(KEY, start=3, end=7) == b"3456"
+        assert await store.read(KEY, start=0, end=10) == b"0123456789"
+
+    async def test_of_a_missing_file_says_not_found(self, store: MediaStore) -> None:
+        with pytest.raises(NotFound):
+            await store.read(KEY, start=0, end=1)
+
+    async def test_many_ranges_at_the_same_time(self, store: MediaStore) -> None:
+        content = bytes(range(256)) * 4096
+        await store.put_stream(KEY, pieces(*[content] * 7), content_type="video/mp4", max_bytes=10 * MIB)
+        size, step = 7 * len(content), 999_983
+        starts = range(0, size, step)
+        parts = await asyncio.gather(*(read(store, start, start + step) for start in starts))
+        assert b"".join(parts) == content * 7
+
+
+class TestPages:
+    async def test_name_every_media_file_once_and_nothing_else(self, store: MediaStore) -> None:
+        keys = {f"media/{number:02}/{number}.png" for number in range(7)}
+        before = datetime.now(UTC) - timedelta(minutes=1)
+        for key in keys | {"other/file.png"}:
+            await store.put(key, b"x", content_type="image/png")
+        pages = [page async for page in store.pages(page_size=3)]
+        assert all(1 <= len(page) <= 3 for page in pages)
+        listed = [file for page in pages for file in page]
+        assert sorted(file.key for file in listed) == sorted(keys)
+        assert all(file.modified_time > before for file in listed)
+
+    async def test_of_an_empty_store_are_none(self, store: MediaStore) -> None:
+        assert [page async for page in store.pages(page_size=3)] == []
+
+    async def test_forget_what_was_deleted(self, store: MediaStore) -> None:
+        await store.put(KEY, b"x", content_type="video/mp4")
+        await store.delete(KEY)
+        assert [page async for page in store.pages(page_size=3)] == []
+
+
 class TestMissing:
     async def test_every_reader_says_not_found(self, store: MediaStore) -> None:
         for reading in (store.get(KEY, max_bytes=1), store.size(KEY), read(store)):
@@ -211,9 +257,57 @@ def test_a_directory_that_cannot_be_made_is_a_dependency_unavailable(tmp_path: P
         MediaStore.open(f"file://{tmp_path}/file/media")
 
 
-def test_another_scheme_is_refused() -> None:
-    with pytest.raises(ValueError, match="s3://"):
-        MediaStore.open("ftp://host/media")
+class TestBucket:
+    async def test_prefixes_do_not_see_each_other(self, s3: S3Server) -> None:
+        one, other = MediaStore.open(s3.media_url()), MediaStore.open(s3.media_url())
+        await one.put(KEY, b"x", content_type="video/mp4")
+        assert [page async for page in other.pages(page_size=3)] == []
+        with pytest.raises(NotFound):
+            await other.size(KEY)
+
+    async def test_wrong_credentials_are_a_dependency_unavailable(
+        self, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        store = MediaStore.open(s3.media_url())
+        for attempt in (store.ping(), store.put(KEY, b"x", content_type="video/mp4"), store.size(KEY)):
+            with pytest.raises(DependencyUnavailable):
+                await attempt
+
+    async def test_a_missing_bucket_is_not_ready(self, s3: S3Server) -> None:
+        store = MediaStore.open(f"s3://no-such-bucket/prefix?endpoint={s3.endpoint}&region=us-east-1")
+        with pytest.raises(DependencyUnavailable):
+            await store.ping()
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("ftp://host/media", "s3://"),
+        ("file://host/media", "absolute"),
+        ("s3:///prefix", "bucket"),
+        ("s3://key:secret@bucket/prefix", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket?endpoint=s3.example.com", "https://"),
+        ("s3://bucket?path_style=maybe", "path_style"),
+        ("s3://bucket?secret_access_key=secret", "may have endpoint, path_style, region"),
+        ("s3://bucket?region=", "each once"),
+    ],
+)
+def test_other_urls_are_refused_with_a_reason_that_repeats_nothing(url: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint) as caught:
+        MediaStore.open(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_bucket_url_says_where_and_how() -> None:
+    url = "s3://media/flow2api/one?endpoint=https://s3.example.com:9000&region=eu-1&path_style=false"
+    assert read_media_url(url) == Bucket(
+        name="media",
+        prefix="flow2api/one",
+        endpoint="https://s3.example.com:9000",
+        region="eu-1",
+        path_style=False,
+    )
 
 
 def test_keys_spread_by_the_end_of_the_id() -> None:

@@ -75,6 +75,15 @@ async def test_a_clip_is_waited_for_and_comes_inside(google: Any, world: Any, ma
     assert [picture.role for picture in pictures] == [media_pb2.INPUT_IMAGE_ROLE_FIRST_FRAME]
 
 
+async def test_a_clip_that_is_too_large_for_an_answer_comes_as_a_file(google: Any, world: Any) -> None:
+    interaction = await google.interactions.create(model=VIDEO, input="waves", background=True)
+    await world.generation.complete_video("video_1")
+    world.generation.videos["video_1"].media.size_bytes = 200_000_000
+    (content,) = (await google.interactions.get(interaction.id)).steps[-1].content
+    assert content.data is None
+    assert "/v1beta/files/" in content.uri
+
+
 async def test_a_picture_is_made_found_again_and_edited(google: Any, world: Any) -> None:
     interaction = await google.interactions.create(
         model=IMAGE,

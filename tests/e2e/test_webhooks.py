@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import pytest
 from flow2api_testing.programs import block_until, run_flow2api
 from flow2api_testing.secret_run import found_secrets, kept_files
 from flow2api_testing.systems import API_KEY, System, all_in_one_system
+from flow2api_testing.webhook_receiver import Receiver, running_receiver
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,53 +22,10 @@ DEFAULT_SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 VIDEO = {"model": "veo-3.1-fast", "prompt": "waves", "size": "1280x720", "seconds": "8"}
 
 
-@dataclass
-class Receiver:
-    """An HTTP server that keeps what comes, by path; it answers nothing while ``answers`` is not set."""
-
-    received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    answers: threading.Event = field(default_factory=threading.Event)
-    port: int = 0
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
-
-    def events(self, path: str, secret: str) -> list[Any]:
-        """What came to a path, as the official SDK verifies and reads it."""
-        client = openai.OpenAI(api_key="unused")
-        return [
-            client.webhooks.unwrap(body, headers, secret=secret)
-            for at, headers, body in list(self.received)
-            if at == f"/{path}"
-        ]
-
-
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    found.answers.set()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            found.received.append((self.path, dict(self.headers.items()), body))
-            if found.answers.wait(timeout=30):
-                self.send_response(204)
-                self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing on standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    found.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, name="receiver")
-    thread.start()
-    yield found
-    found.answers.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running_receiver() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

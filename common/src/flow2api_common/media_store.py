@@ -1,8 +1,8 @@
 """Where media files are kept: a directory, or a bucket of anything that speaks S3.
 
-``file:///absolute/directory`` is created when it is missing. ``s3://bucket/prefix`` takes credentials, region and
-endpoint from the standard ``AWS_…`` variables, which obstore reads; ``?region=…&endpoint=…`` in the URL wins over them,
-and an ``http://`` endpoint there allows plain HTTP.
+A directory is created when it is missing, a bucket must be there. What the URL (`flow2api_common.media_url`) does not
+say of a bucket, obstore takes from the standard ``AWS_…`` variables, credentials above all. An ``http://`` endpoint in
+the URL allows plain HTTP.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -24,6 +23,7 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import extension_of
+from flow2api_common.media_url import Bucket, read_media_url
 
 log = get_logger(__name__)
 
@@ -39,7 +39,7 @@ _TRANSFER_TIMEOUT = timedelta(minutes=5)
 _MAX_RETRIES = 3
 _RETRY_TIMEOUT = timedelta(seconds=30)
 _RETRY_AFTER = timedelta(seconds=1)
-_PING_KEY = "ping"
+_PING_PREFIX = "ping/"
 _MEDIA_PREFIX = "media/"
 _SHARD_LENGTH = 2
 
@@ -80,15 +80,12 @@ class MediaStore:
 
     @classmethod
     def open(cls, media_url: str) -> MediaStore:
-        """The store of this URL. Nothing is connected; a directory is created. Raises ValueError for another scheme."""
-        parts = urlsplit(media_url)
-        if parts.scheme == "file":
-            directory = Path(unquote(parts.path))
-            with _store_errors():
-                return cls(LocalStore(directory, mkdir=True), directory=directory)
-        if parts.scheme == "s3":
-            return cls(_s3_store(parts.netloc, parts.path, parse_qs(parts.query)))
-        raise ValueError("a media URL begins with file:// or s3://")
+        """The store of this URL. Nothing is connected; a directory is created. Raises ValueError when it is none."""
+        place = read_media_url(media_url)
+        if isinstance(place, Bucket):
+            return cls(_s3_store(place))
+        with _store_errors():
+            return cls(LocalStore(place.path, mkdir=True), directory=place.path)
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Store a whole file; replaces what is there."""
@@ -170,8 +167,10 @@ class MediaStore:
             if not await asyncio.to_thread(os.access, self._directory, os.W_OK | os.X_OK):
                 raise _unavailable()
             return
-        with suppress(NotFound):  # that is an answer
-            await self.size(_PING_KEY)
+        # Asking for a file would not tell a missing bucket from a missing file.
+        with _store_errors():
+            async for _ in obstore.list(self._store, _PING_PREFIX, chunk_size=1):
+                return
 
     def _attributes(self, content_type: str) -> Any:
         # A directory has no place for them; the media table knows the type.
@@ -196,24 +195,24 @@ class MediaStore:
             )
 
 
-def _s3_store(bucket: str, prefix: str, options: dict[str, list[str]]) -> S3Store:
-    endpoint = options.get("endpoint", [""])[0]
-    region = options.get("region", [""])[0]
+def _s3_store(bucket: Bucket) -> S3Store:
     config: dict[str, Any] = {}
-    if endpoint:
-        config["endpoint"] = endpoint
-    if region:
-        config["region"] = region
+    if bucket.endpoint:
+        config["endpoint"] = bucket.endpoint
+    if bucket.region:
+        config["region"] = bucket.region
+    if bucket.path_style is not None:
+        config["virtual_hosted_style_request"] = not bucket.path_style
     client_options: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT,
         "read_timeout": _READ_TIMEOUT,
         "timeout": _TRANSFER_TIMEOUT,
     }
-    if endpoint.startswith("http://"):
+    if bucket.endpoint.startswith("http://"):
         client_options["allow_http"] = True
     return S3Store(
-        bucket,
-        prefix=prefix.strip("/") or None,
+        bucket.name,
+        prefix=bucket.prefix or None,
         client_options=cast("Any", client_options),
         retry_config={"max_retries": _MAX_RETRIES, "retry_timeout": _RETRY_TIMEOUT},
         **config,

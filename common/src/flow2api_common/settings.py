@@ -12,7 +12,6 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import (
@@ -23,6 +22,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 from pydantic_settings import SettingsError as SourceError
+
+from flow2api_common.media_url import read_media_url
 
 ENV_PREFIX = "FLOW2API_"
 CONFIG_VARIABLE = "FLOW2API_CONFIG"
@@ -55,11 +56,7 @@ def _check_nats_url(url: SecretStr) -> SecretStr:
 
 
 def _check_media_url(url: str) -> str:
-    parts = urlsplit(url)
-    is_directory = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-    is_bucket = parts.scheme == "s3" and bool(parts.netloc)
-    if not is_directory and not is_bucket:
-        raise ValueError("must be file:///an/absolute/directory or s3://bucket/prefix")
+    read_media_url(url)
     return url
 
 
@@ -205,10 +202,11 @@ class NatsSettings(BaseServiceSettings):
 
 
 class MediaSettings(BaseServiceSettings):
-    """``file:///absolute/directory`` or ``s3://bucket/prefix``; see `flow2api_common.media_store`."""
+    """``file:///absolute/directory`` or ``s3://bucket/prefix``; see `flow2api_common.media_url`."""
 
     media_url: Annotated[str, AfterValidator(_check_media_url)]
-    """``file:///absolute/directory`` or ``s3://bucket/prefix``; the same for every service."""
+    """``file:///absolute/directory`` or ``s3://bucket/prefix?endpoint=…&region=…&path_style=…`` (the credentials are in
+    the usual ``AWS_…`` variables); the same for every service."""
 
 
 class SecretKeySettings(BaseServiceSettings):

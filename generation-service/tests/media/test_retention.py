@@ -22,6 +22,7 @@ from flow2api_generation_service.settings import MediaRetentionSettings
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import JobState
+from flow2api_testing.s3 import S3Server
 
 DAY = timedelta(days=1)
 
@@ -85,6 +86,15 @@ class Shelf:
                 after_media_id="", created_before=self.now() + 100 * DAY, limit=1000
             )
         return {row.media_id for row in page}
+
+
+@pytest.fixture
+def media_url(request: pytest.FixtureRequest, database_url: str, media_url: str) -> str:
+    """A directory beside SQLite and an object store beside PostgreSQL, as in the two modes."""
+    if database_url.startswith("sqlite"):
+        return media_url
+    s3: S3Server = request.getfixturevalue("s3")
+    return s3.media_url()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from flow2api_testing.own_redis import own_redis
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
 from flow2api_testing.proxies import start_proxy
+from flow2api_testing.s3 import s3, s3_server
 from flow2api_testing.servers import (
     database_url,
     nats_url,
@@ -30,6 +31,8 @@ __all__ = [
     "postgres_url",
     "redis_server",
     "redis_url",
+    "s3",
+    "s3_server",
     "sandbox",
     "secret_key",
     "service_token",

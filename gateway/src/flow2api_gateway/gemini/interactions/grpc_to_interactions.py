@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from flow2api_gateway.gateway import Gateway
 
 _MAX_BYTES: Final = 64 << 20
+_MAX_INLINE_CLIP_BYTES: Final = 16 << 20
+"""Google puts no more than small clips into an answer. Source: docs/upstream/google-official.md, section 6."""
 RUNNING: Final = "in_progress"
 _STATUS: Final = {
     video_pb2.VIDEO_STATE_COMPLETED: "completed",
@@ -46,7 +48,7 @@ async def clip_interaction(
         steps.append({"type": "user_input", "content": [{"type": "text", "text": video.prompt}]})
     if status == "completed":
         content: dict[str, Any] = {"type": "video", "mime_type": video.media.content_type or "video/mp4"}
-        if reference.by_uri:
+        if reference.by_uri or video.media.size_bytes > _MAX_INLINE_CLIP_BYTES:
             content["uri"] = download_uri(gateway.links, file_of_video(video.video_id))
         else:
             content["data"] = await _encoded(gateway, video.media)

@@ -53,6 +53,14 @@ def test_a_file_part_is_a_picture() -> None:
     assert read(("user", [part])).pictures[0].url == PNG_URL
 
 
+def test_an_earlier_answer_of_another_model_may_hold_what_nobody_reads_here() -> None:
+    refusal, thought = {"type": "refusal", "refusal": "No."}, {"type": "thinking", "thinking": "Hm.", "signature": "x"}
+    drawn = text("![x](https://gw.example/media/1?exp=1&sig=a)")
+    conversation = read(("assistant", [refusal, thought, drawn]), ("user", "at night"))
+    assert conversation.earlier_picture is not None
+    assert conversation.earlier_picture.url == "https://gw.example/media/1?exp=1&sig=a"
+
+
 def test_the_last_picture_of_an_earlier_answer_is_the_reference() -> None:
     conversation = read(
         ("user", "a dog"),

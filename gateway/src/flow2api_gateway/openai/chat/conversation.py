@@ -18,6 +18,7 @@ from flow2api_gateway.openai.chat.schemas import ChatMessage
 
 EXTEND_SCHEME: Final = "extend://"
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_KNOWN_PARTS: Final = frozenset({"text", "input_text", "image_url", "input_image", "file"})
 _MARKDOWN_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?((?:https?://|data:image/|/media/)[^\s)>]+)>?[^)]*\)")
 
 
@@ -93,6 +94,16 @@ def _parts(message: ChatMessage, index: int) -> Iterator[str | PictureSource]:
         yield _part(part, f"messages[{index}].content[{part_index}]")
 
 
+def _parts_of_answer(message: ChatMessage, index: int) -> Iterator[str | PictureSource]:
+    """Those that may hold a picture: an earlier answer may be of any model, with refusals, thoughts and tool calls."""
+    if not isinstance(message.content, list):
+        yield from _parts(message, index)
+        return
+    for part_index, part in enumerate(message.content):
+        if part.get("type") in _KNOWN_PARTS:
+            yield _part(part, f"messages[{index}].content[{part_index}]")
+
+
 def _part(part: dict[str, Any], param: str) -> str | PictureSource:
     kind = part.get("type")
     if kind in ("text", "input_text"):
@@ -125,7 +136,7 @@ def _last_answered_picture(messages: Sequence[ChatMessage]) -> PictureSource | N
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].role != "assistant":
             continue
-        for part in reversed(list(_parts(messages[index], index))):
+        for part in reversed(list(_parts_of_answer(messages[index], index))):
             if isinstance(part, PictureSource):
                 return PictureSource(param=part.param, url=part.url, implied=True)
             links = _MARKDOWN_IMAGE.findall(part)

@@ -156,7 +156,8 @@ class ApiKeys:
 
     def _checked(self, row: ApiKeyRow | None) -> ApiKeyRow:
         if row is None or row.revoked_at is not None or (row.expires_at and row.expires_at <= self._clock()):
-            raise Unauthenticated("The API key is not valid.", reason="API_KEY_INVALID")
+            # OpenAI's words: LiteLLM's client knows a wrong key from any other refused request by them alone.
+            raise Unauthenticated("Incorrect API key provided.", reason="API_KEY_INVALID")
         return row
 
 

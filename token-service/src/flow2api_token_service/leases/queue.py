@@ -124,7 +124,7 @@ class LeaseQueue:
         """Refuse the pictures of an API key that wait here: the key has ended. Its videos were accepted, and go on."""
         for waiter in self._waiters.values():
             if waiter.request.api_key_id == api_key_id and waiter.request.kind is LeaseKind.IMAGE:
-                waiter.fail(Unauthenticated("The API key is not valid.", reason="API_KEY_INVALID"))
+                waiter.fail(Unauthenticated("Incorrect API key provided.", reason="API_KEY_INVALID"))
 
     async def serve(self) -> None:
         """Bring offers to the waiters, until `stop_waiting`."""

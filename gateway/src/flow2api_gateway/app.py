@@ -27,6 +27,7 @@ from flow2api_gateway.admin import (
     webhook_endpoints,
 )
 from flow2api_gateway.documented_app import DocumentedApp
+from flow2api_gateway.edge.paths import TrailingSlash
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.edge.validation import param_path
@@ -117,6 +118,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         RequestScope, patience=gateway.settings.patience, is_https=gateway.links.base_url.startswith("https://")
     )
     app.add_middleware(GoogleDialect)
+    app.add_middleware(TrailingSlash)
     return app
 
 

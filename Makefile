@@ -7,6 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := proto common upstream token-service generation-service poller-service gateway sandbox cli
+SDKS := tests/sdks/litellm tests/sdks/node
 PYPROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 STAMP := $(VENV)/.installed
 ARGS ?=
@@ -32,6 +33,9 @@ lock: ## Write requirements.lock anew from the pyproject files (UPGRADE=1 takes 
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group pyproject.toml:dev \
 		$(if $(UPGRADE),--upgrade,) $(PACKAGES:%=--no-emit-package flow2api-%) \
 		--custom-compile-command "make lock" --output-file requirements.lock $(PYPROJECTS)
+	@for sdk in $(SDKS); do $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		$(if $(UPGRADE),--upgrade,) --custom-compile-command "make lock" --output-file $$sdk/requirements.lock \
+		$$sdk/requirements.in; done
 
 .PHONY: demo
 demo: setup ## Make an image and a video against the sandbox, then go on serving (ARGS=--once stops by itself)

@@ -78,9 +78,14 @@ def distributed_system(
     postgres: TestPostgres,
     *,
     settings: Mapping[str, str] = MappingProxyType({}),
+    generation_replicas: int = 1,
     **sandbox_settings: str,
 ) -> Iterator[System]:
-    """Four processes over PostgreSQL, Redis and NATS, all started at once; ``settings`` are variables beside ours."""
+    """Four processes over PostgreSQL, Redis and NATS, all started at once; ``settings`` are variables beside ours.
+
+    Further replicas of the generation service listen where no gateway asks: they take their share of what comes through
+    NATS and the outbox, and tell the one that is asked.
+    """
     database = postgres.create_database()
     media = directory / "media"
     media.mkdir(parents=True)
@@ -104,6 +109,10 @@ def distributed_system(
             name: flow2api(name, "serve", name, "--migrate", variables=variables, directory=directory)
             for name in SERVICES
         }
+        for number in range(2, generation_replicas + 1):
+            own = variables | {"FLOW2API_GENERATION_ADDR": f"127.0.0.1:{free_port()}"}
+            name = f"generation-{number}"
+            programs[name] = flow2api(name, "serve", "generation", "--migrate", variables=own, directory=directory)
         yield from _running(sandbox, programs, variables)
     postgres.drop_database(database)
 

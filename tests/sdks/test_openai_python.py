@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import openai
@@ -101,6 +102,69 @@ class TestChat:
         )
         assert picture_facts(fetch_link(answer.choices[0].message.content)).width > 0
 
+    def test_conversation_goes_on_from_its_own_picture(self, client: openai.OpenAI) -> None:
+        ask: list[Any] = [{"role": "system", "content": "Draw in ink."}, {"role": "user", "content": "a boat"}]
+        first = client.chat.completions.create(model=IMAGE_MODEL, messages=ask, n=2)
+        assert len({choice.message.content for choice in first.choices}) == 2
+        told = first.choices[0].message
+        ask = [*ask, told.model_dump(), {"role": "user", "content": "now in the rain"}]
+        second = client.chat.completions.create(model=IMAGE_MODEL, messages=ask)
+        assert fetch_link(second.choices[0].message.content) != fetch_link(told.content)
+
+    def test_clip_in_a_stream_with_usage(self, client: openai.OpenAI) -> None:
+        with client.chat.completions.stream(
+            model=VIDEO_MODEL,
+            messages=[{"role": "user", "content": "waves"}],
+            stream_options={"include_usage": True},
+            extra_body={"seconds": 8, "aspect_ratio": "16:9"},
+        ) as stream:
+            answer = stream.get_final_completion()
+        player = re.search(r"<video src='(?P<url>[^']+)'", answer.choices[0].message.content or "")
+        assert player is not None
+        clip = clip_facts(httpx.get(player["url"], trust_env=False).raise_for_status().content)
+        assert (clip.width, clip.height) == (1280, 720)
+        assert answer.usage is not None
+
+    def test_stream_that_is_left_in_the_middle(self, client: openai.OpenAI) -> None:
+        stream = client.chat.completions.create(
+            model=IMAGE_MODEL, messages=[{"role": "user", "content": "late [[fault:delay delay=3]]"}], stream=True
+        )
+        assert next(iter(stream)).choices[0].delta.role == "assistant"
+        stream.close()
+        assert client.models.retrieve(IMAGE_MODEL).id == IMAGE_MODEL
+
+    def test_what_front_ends_send_besides(self, client: openai.OpenAI) -> None:
+        call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        history: list[Any] = [
+            {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "name": "front-end"},
+            {"role": "user", "content": "a text"},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+            {"role": "user", "content": "look it up", "name": "me"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "nothing"},
+            {"role": "user", "content": "a stork"},
+        ]
+        answer = client.chat.completions.create(
+            model=IMAGE_MODEL,
+            messages=history,
+            max_tokens=4096,
+            temperature=0.7,
+            top_p=1,
+            presence_penalty=0,
+            tools=[],
+            tool_choice="auto",
+            response_format={"type": "text"},
+            reasoning_effort="low",
+            user="user-1",
+            metadata={"chat": "1"},
+            store=False,
+            seed=7,
+            stop=None,
+            logit_bias={},
+            extra_body={"chat_id": "of the front end", "features": {"web_search": False}},
+        )
+        assert picture_facts(fetch_link(answer.choices[0].message.content)).width > 0
+
 
 class TestImages:
     def test_picture_as_base64(self, client: openai.OpenAI) -> None:
@@ -116,6 +180,40 @@ class TestImages:
         assert answer.data is not None
         facts = picture_facts(httpx.get(answer.data[0].url or "", trust_env=False).raise_for_status().content)
         assert facts.height > facts.width
+
+    def test_pictures_in_another_format_one_by_one(self, client: openai.OpenAI) -> None:
+        stream = client.images.generate(
+            model=IMAGE_MODEL, prompt="a pier", n=2, output_format="webp", output_compression=80, stream=True
+        )
+        events = list(stream)
+        assert [event.type for event in events] == ["image_generation.completed"] * 2
+        pictures = [base64.b64decode(event.b64_json) for event in events]
+        assert {picture_facts(picture).format for picture in pictures} == {"WEBP"}
+        assert pictures[0] != pictures[1]
+
+    def test_one_picture_is_edited_and_several(self, client: openai.OpenAI) -> None:
+        one = client.images.edit(model=IMAGE_MODEL, prompt="at night", image=png(), size="1024x1024")
+        several = client.images.edit(
+            model=IMAGE_MODEL,
+            prompt="both",
+            image=[("a.png", png(), "image/png"), io.BytesIO(png())],
+            n=2,
+            response_format="url",
+        )
+        assert one.data is not None
+        assert several.data is not None
+        facts = picture_facts(base64.b64decode(one.data[0].b64_json or ""))
+        assert facts.width == facts.height
+        assert len({picture.url for picture in several.data}) == 2
+
+    def test_edit_in_a_stream(self, client: openai.OpenAI) -> None:
+        stream = client.images.edit(model=IMAGE_MODEL, prompt="red", image=png(), stream=True)
+        assert [event.type for event in stream] == ["image_edit.completed"]
+
+    def test_mask_is_refused_by_name(self, client: openai.OpenAI) -> None:
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.images.edit(model=IMAGE_MODEL, prompt="red", image=png(), mask=png())
+        assert (caught.value.param, caught.value.code) == ("mask", "unsupported_parameter")
 
     def test_refused_prompt_is_a_bad_request(self, client: openai.OpenAI) -> None:
         with pytest.raises(openai.BadRequestError) as caught:

@@ -5,10 +5,13 @@ The classes are the truth: each variable's default and its docstring stand there
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -92,6 +95,9 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(default, timedelta):
         return f"{default.total_seconds():g} s"
+    if isinstance(default, dict):
+        values = TypeAdapter(dict[str, Any]).dump_python(default, mode="json", exclude_defaults=True)
+        return f"`{json.dumps(values)}`"
     return f"`{default}`"
 
 

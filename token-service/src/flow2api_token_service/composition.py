@@ -49,6 +49,7 @@ from flow2api_token_service.credentials.upkeep import CredentialUpkeep
 from flow2api_token_service.health.effects import HealthEffects
 from flow2api_token_service.health.history import TokenHistory
 from flow2api_token_service.leases.acquire import LeaseAcquirer
+from flow2api_token_service.leases.model_limits import ModelLimits
 from flow2api_token_service.leases.owned_tasks import OwnedTasks
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.queue import LeaseQueue
@@ -299,7 +300,9 @@ async def _build(
         store=store,
         credentials=credentials,
         projects=projects,
-        acquirer=LeaseAcquirer(queue=queue, credentials=credentials, changes=changes),
+        acquirer=LeaseAcquirer(
+            queue=queue, limits=ModelLimits(settings.model_limits), credentials=credentials, changes=changes
+        ),
         renewer=LeaseRenewer(index=index, builder=builder),
         releaser=LeaseReleaser(index=index, effects=effects, proxy_reports=proxies.reports, tasks=tasks),
         proxy_reports=proxies.reports,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from flow2api_common.grpc_tls import GrpcServerTlsSettings
 from flow2api_common.settings import (
@@ -54,6 +54,12 @@ def _check_concurrency(limit: int) -> int:
     return limit
 
 
+def _check_not_none(limit: int) -> int:
+    if limit == 0:
+        raise ValueError("must be -1 (unlimited), or 1 or more: switch a route off instead")
+    return limit
+
+
 def _check_api_key(key: SecretStr | None) -> SecretStr | None:
     if key is not None and len(key.get_secret_value()) < MIN_API_KEY_LENGTH:
         raise ValueError(f"must have at least {MIN_API_KEY_LENGTH} characters")
@@ -72,6 +78,25 @@ Concurrency = Annotated[int, AfterValidator(_check_concurrency)]
 """How many at the same time; -1 means unlimited."""
 
 
+class ModelLimit(BaseModel):
+    """What one token may be given of an upstream model; -1 is unlimited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_minute: Annotated[int, Field(ge=-1, le=60_000), AfterValidator(_check_not_none)] = -1
+    concurrency: Annotated[int, Field(ge=-1), AfterValidator(_check_not_none)] = -1
+
+
+_MODEL_LIMITS = {
+    # docs/upstream/google-official.md, section 1: orders of magnitude; what a project has, its console shows.
+    "vertex/veo-*": ModelLimit(requests_per_minute=50, concurrency=10),
+    "gemini/veo-*": ModelLimit(requests_per_minute=10, concurrency=10),
+    "*/gemini-omni-*": ModelLimit(requests_per_minute=2000),
+    "gemini/gemini-*": ModelLimit(requests_per_minute=1000),
+    "vertex/gemini-*": ModelLimit(requests_per_minute=1000),
+}
+
+
 class RedisSettings(BaseServiceSettings):
     """``redis://…``, ``rediss://…`` or ``unix:///path``; Redis 6.2 or later, or Valkey."""
 
@@ -87,6 +112,11 @@ class PoolSettings(BaseServiceSettings):
     """Images at the same time on a token that is added without a limit of its own."""
     default_video_concurrency: Concurrency = -1
     """Videos at the same time on a token that is added without a limit of its own."""
+    model_limits: dict[str, ModelLimit] = _MODEL_LIMITS
+    """Leases that one token is given for an upstream model within a minute (`requests_per_minute`) and at the same time
+    (`concurrency`), by `provider/model`, as JSON: `{"vertex/veo-*": {"requests_per_minute": 50, "concurrency": 10}}`.
+    `*` stands for any characters; the first that fits counts, and what fits none is unlimited. It replaces the default
+    as a whole; a token's own limits come before it."""
     lease_strategy: Strategy = Strategy.LEAST_LOADED
     """Which token is chosen: `least_loaded`, `round_robin` or `random`. The same for all replicas."""
     refresh_margin: Duration = timedelta(hours=1)

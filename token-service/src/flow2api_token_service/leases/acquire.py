@@ -12,6 +12,7 @@ from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import SessionDead
+from flow2api_token_service.leases.model_limits import ModelLimits
 from flow2api_token_service.leases.queue import LeaseQueue
 from flow2api_token_service.leases.records import LeaseRequest, Refusal, RefusalReason, TakenLease
 from flow2api_token_service.proxies.router import NoProxy
@@ -43,8 +44,11 @@ class Acquired:
 class LeaseAcquirer:
     """The use case behind AcquireLease."""
 
-    def __init__(self, *, queue: LeaseQueue, credentials: CredentialProvider, changes: TokenChanges) -> None:
+    def __init__(
+        self, *, queue: LeaseQueue, limits: ModelLimits, credentials: CredentialProvider, changes: TokenChanges
+    ) -> None:
         self._queue = queue
+        self._limits = limits
         self._credentials = credentials
         self._changes = changes
 
@@ -55,6 +59,7 @@ class LeaseAcquirer:
         UpstreamUnavailable when the only tokens that were free could not renew their access. Leaves no lease behind
         when cancelled.
         """
+        request = replace(request, candidates=self._limits.applied(request.candidates))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait.total_seconds()
         give_up = max(deadline, loop.time() + _SEARCH.total_seconds())

@@ -87,6 +87,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "min_tier": candidate.min_tier,
         "credits": candidate.credits,
         "affinity": "" if candidate.affinity_token_id is None else str(candidate.affinity_token_id),
+        "per_minute": candidate.per_minute,
+        "at_once": candidate.at_once,
     }
 
 
@@ -119,9 +121,15 @@ def entry_args(entry: PoolEntry, *, credits_are_fresh: bool) -> dict[str, Any]:
         "until_ms": 0 if entry.state_until is None else epoch_ms(entry.state_until),
         "image": entry.image_limit,
         "video": entry.video_limit,
+        "limits": _own_limits(entry),
         "sick": entry.is_sick,
         "rests": [[model, epoch_ms(until)] for model, until in entry.rests.items()],
     }
+
+
+def _own_limits(entry: PoolEntry) -> str:
+    rows = [[limit.upstream_model, limit.per_minute, limit.at_once] for limit in entry.model_limits]
+    return json.dumps(rows) if rows else ""
 
 
 def pairs_of(flat: Any) -> dict[str, str]:

@@ -102,11 +102,15 @@ class PoolIndex:
         *,
         nonce: str,
         verdict: Verdict,
+        was_unused: bool = False,
         output_count: int = 0,
         remaining_credits: int | None = None,
         hold: timedelta = timedelta(0),
     ) -> Released:
-        """End a lease, or hold it for a while longer, and count its outcome, each once."""
+        """End a lease, or hold it for a while longer, and count its outcome, each once.
+
+        One that was unused does not count in its minute any more.
+        """
         answer = await self._release(
             lease_id=lease.lease_id,
             token=str(lease.token_id),
@@ -116,6 +120,7 @@ class PoolIndex:
             keep_ms=milliseconds(_OUTCOME_MEMORY),
             hold_ms=milliseconds(hold),
             verdict=verdict,
+            unused=was_unused,
             outputs=output_count,
             credits=-1 if remaining_credits is None else remaining_credits,
         )

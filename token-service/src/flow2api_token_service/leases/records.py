@@ -26,13 +26,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One way to serve a generation: what the token must be able to do. Affinity None means any token."""
+    """One way to serve a generation: what the token must be able to do. Affinity None means any token.
+
+    ``per_minute`` and ``at_once`` limit the leases for this model on one token, -1 is unlimited; see `ModelLimits`.
+    """
 
     provider: str
     upstream_model: str
     min_tier: int = 0
     credits: int = 0
     affinity_token_id: int | None = None
+    per_minute: int = -1
+    at_once: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +170,15 @@ class IndexState(StrEnum):
     """A person does."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnLimit:
+    """What a token may be given of an upstream model, or of those that fit a pattern with ``*``; -1 is unlimited."""
+
+    upstream_model: str
+    per_minute: int
+    at_once: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolEntry:
     """A token as the index has it. A limit is 0 where the kind is off and -1 where it is unlimited."""
@@ -181,6 +195,8 @@ class PoolEntry:
     is_sick: bool
     rests: Mapping[str, datetime] = field(default_factory=dict)
     """Until when the token rests, per upstream model."""
+    model_limits: tuple[OwnLimit, ...] = ()
+    """The token's own limits, the first that fits counting."""
 
 
 @dataclass(frozen=True, slots=True)

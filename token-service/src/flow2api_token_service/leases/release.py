@@ -75,6 +75,7 @@ class LeaseReleaser:
             lease,
             nonce=nonce,
             verdict=_verdict(report.outcome),
+            was_unused=report.outcome is Outcome.UNUSED,
             output_count=max(report.output_count, 1) if report.outcome is Outcome.OK else report.output_count,
             remaining_credits=report.remaining_credits,
             hold=hold,

@@ -1,13 +1,16 @@
 -- Shared by the scripts that give out leases: choosing a token and taking the lease.
 --
--- A wish is {kind, candidates = [{provider, model, min_tier, credits, affinity}], excluded = {token id -> true}}; affinity is
--- '' for none. `earliest_ms` is added to it: the first time at which a token that was passed over has rested enough.
+-- A wish is {kind, candidates = [{provider, model, min_tier, credits, affinity, per_minute, at_once}], excluded = {token id ->
+-- true}}; affinity is '' for none. per_minute and at_once say how many leases for the model a token may be given within a
+-- minute, and hold (-1: any), unless the token has limits of its own. `earliest_ms` is added to it: the first time at which a
+-- token that was passed over has rested enough, or its minute has room again.
 --
 -- Cost: O(log n) of the pool. Only where filters exclude tokens at the head of a pool are more of them looked at: SCAN_LIMIT
 -- from the head, then as many from a random place, so that no free token stays hidden for ever.
 
 local PAGE = 16
 local SCAN_LIMIT = 512
+local MINUTE_MS = 60000
 
 -- Redis starts its generator afresh for each script.
 local is_seeded = false
@@ -30,19 +33,71 @@ local function read_wish(text)
   return wish
 end
 
+local function note_time(wish, time_ms)
+  if not wish.earliest_ms or time_ms < wish.earliest_ms then
+    wish.earliest_ms = time_ms
+  end
+end
+
 local function rests_for_model(wish, token_id, model)
   local until_ms = tonumber(redis.call('ZSCORE', P .. ':cool:' .. token_id, model) or 0)
   if until_ms <= now then
     return false
   end
-  if not wish.earliest_ms or until_ms < wish.earliest_ms then
-    wish.earliest_ms = until_ms
-  end
+  note_time(wish, until_ms)
   return true
 end
 
+local function fits_pattern(model, pattern)
+  local escaped = string.gsub(pattern, '[%^%$%(%)%%%.%[%]%+%-%?]', '%%%0')
+  return string.find(model, '^' .. string.gsub(escaped, '%*', '.*') .. '$') ~= nil
+end
+
+-- How many leases for the candidate's model the token may be given within a minute, and hold.
+local function model_limits(token_id, candidate)
+  local own = redis.call('HGET', P .. ':token:' .. token_id, 'limits')
+  if own and own ~= '' then
+    for _, row in ipairs(cjson.decode(own)) do
+      if fits_pattern(candidate.model, row[1]) then
+        return row[2], row[3]
+      end
+    end
+  end
+  return candidate.per_minute or -1, candidate.at_once or -1
+end
+
+local function has_room_for_model(wish, token_id, candidate)
+  local per_minute, at_once = model_limits(token_id, candidate)
+  if at_once >= 0 and redis.call('SCARD', model_live_key(token_id, candidate.model)) >= at_once then
+    return false
+  end
+  if per_minute < 0 then
+    return true
+  end
+  local key = begun_key(token_id, candidate.model)
+  local since = '(' .. now - MINUTE_MS
+  local count = redis.call('ZCOUNT', key, since, '+inf')
+  if count < per_minute then
+    return true
+  end
+  -- There is room when the youngest of those that are too many has left the minute.
+  local last = redis.call('ZRANGEBYSCORE', key, since, '+inf', 'WITHSCORES', 'LIMIT', count - per_minute, 1)
+  note_time(wish, tonumber(last[2]) + MINUTE_MS)
+  return false
+end
+
+local function count_in_minute(token_id, candidate, lease_id)
+  if model_limits(token_id, candidate) >= 0 then
+    local key = begun_key(token_id, candidate.model)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now - MINUTE_MS)
+    redis.call('ZADD', key, now, lease_id)
+    redis.call('PEXPIRE', key, MINUTE_MS)
+  end
+end
+
 local function passes_filters(wish, token_id, candidate)
-  if wish.excluded[token_id] or rests_for_model(wish, token_id, candidate.model) then
+  if wish.excluded[token_id] or rests_for_model(wish, token_id, candidate.model)
+    or not has_room_for_model(wish, token_id, candidate) then
     return false
   end
   if candidate.credits > 0 then
@@ -215,6 +270,7 @@ local function take_lease(wish, attempt)
       redis.call('HSET', P .. ':token:' .. token_id, 'used', token.used)
       enter_lease({id = attempt.id, kind = wish.kind, key = attempt.key, model = candidate.model,
         request = attempt.request, candidate = index - 1, attempt = attempt.id}, token, now + duration)
+      count_in_minute(token_id, candidate, attempt.id)
       if attempt.offer_ms then
         redis.call('HSET', P .. ':lease:' .. attempt.id, 'offered', '1')
       end

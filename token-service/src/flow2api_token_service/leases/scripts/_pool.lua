@@ -10,6 +10,7 @@
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
+--                            limits: '' or JSON of [[model or pattern, per minute, at once]], the token's own limits
 --                            credits_sent, credits_received: when the call began and ended that told the credits
 --                            state: active | resting (until a time) | watched (until a look upstream) | off (until a person)
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
@@ -17,6 +18,9 @@
 --   P:wakeups                sorted set of token ids by the time at which they leave their state by themselves
 --   P:cool:<id>              sorted set of upstream models by the time until which the token rests for them
 --   P:live:<id>:K            sorted set of the token's lease ids by deadline
+--   P:modellive:<id>:<model> set of the token's lease ids for an upstream model
+--   P:begun:<id>:<model>     sorted set of the lease ids of the last minute for a model by when they were taken; only where
+--                            their number is limited
 --   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
 --   P:keylimits              hash: API key id -> generations in flight allowed
 --   P:keyrevisions           hash: API key id -> revision of its limit and weight
@@ -54,6 +58,14 @@ end
 
 local function live_key(token_id, kind)
   return P .. ':live:' .. token_id .. ':' .. kind
+end
+
+local function model_live_key(token_id, model)
+  return P .. ':modellive:' .. token_id .. ':' .. model
+end
+
+local function begun_key(token_id, model)
+  return P .. ':begun:' .. token_id .. ':' .. model
 end
 
 local function load_token(token_id)
@@ -128,9 +140,10 @@ local function place(token, kind)
   redis.call('ZREM', key, token.id)
 end
 
--- Forgets a live lease and gives its room back.
-local function end_lease(lease_id)
-  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'token', 'kind', 'key', 'request')
+-- Forgets a live lease and gives its room back; `was_unused` says that nothing was asked of the upstream under it, so that it
+-- does not count in its minute. An offer that nobody has taken never is used.
+local function end_lease(lease_id, was_unused)
+  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'token', 'kind', 'key', 'request', 'model', 'offered')
   if not row[1] then
     for _, kind in ipairs(KINDS) do
       redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
@@ -141,6 +154,10 @@ local function end_lease(lease_id)
   redis.call('ZREM', live_key(token_id, kind), lease_id)
   redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
   redis.call('DEL', P .. ':lease:' .. lease_id)
+  redis.call('SREM', model_live_key(token_id, row[5]), lease_id)
+  if was_unused or row[6] then
+    redis.call('ZREM', begun_key(token_id, row[5]), lease_id)
+  end
   if key ~= '' then
     redis.call('ZREM', P .. ':keylive:' .. key, lease_id)
   end
@@ -203,6 +220,7 @@ local function enter_lease(lease, token, deadline)
   redis.call('ZADD', P .. ':deadlines:' .. lease.kind, deadline, lease.id)
   redis.call('HSET', P .. ':lease:' .. lease.id, 'token', token.id, 'kind', lease.kind, 'key', lease.key,
     'model', lease.model, 'request', lease.request, 'candidate', lease.candidate, 'attempt', lease.attempt)
+  redis.call('SADD', model_live_key(token.id, lease.model), lease.id)
   if lease.key ~= '' then
     redis.call('ZADD', P .. ':keylive:' .. lease.key, deadline, lease.id)
   end

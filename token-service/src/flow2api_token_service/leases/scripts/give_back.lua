@@ -7,7 +7,7 @@
 leave_queue(args.attempt)
 local lease_id = redis.call('GET', P .. ':request:' .. args.request_id)
 if lease_id and redis.call('HGET', P .. ':lease:' .. lease_id, 'attempt') == args.attempt then
-  end_lease(lease_id)
+  end_lease(lease_id, true)
 end
 serve_waiters()
 return cjson.encode({})

@@ -2,7 +2,8 @@
 --
 -- A lease that is held lives on for hold_ms, because the upstream may still be at work.
 --
--- args: lease_id, token, kind, model, nonce, keep_ms, hold_ms, verdict = 'ok' | 'error' | 'neutral', outputs, credits (-1: not told)
+-- args: lease_id, token, kind, model, nonce, keep_ms, hold_ms, verdict = 'ok' | 'error' | 'neutral', unused, outputs,
+--       credits (-1: not told)
 -- answer: {was_live, first, sick}   sick: the token remembers errors, or a rest for the model, that a success ends
 
 local set = redis.call('SET', P .. ':done:' .. args.lease_id, args.nonce, 'NX', 'PX', args.keep_ms)
@@ -13,7 +14,7 @@ local was_live = deadline and tonumber(deadline) > now or false
 if was_live and args.hold_ms > 0 then
   extend_lease(args.lease_id, args.token, args.kind, args.hold_ms)
 elseif deadline then
-  end_lease(args.lease_id)
+  end_lease(args.lease_id, args.unused)
   serve_waiters()
 end
 

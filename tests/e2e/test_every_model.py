@@ -148,6 +148,11 @@ async def test_every_model_that_extends_goes_on_from_a_video(http: httpx.AsyncCl
         for model, ratio in pairs
     ]
     await assert_all_complete(http, await accept(http, "/v1/videos/extensions", bodies))
+    for (model, _), body in zip(pairs, bodies, strict=True):
+        other = next(each for each in extending if source_of(each) != source_of(model))
+        refused = await http.post("/v1/videos/extensions", json={**body, "model": other.model_id})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "model")
+        assert (model.alias_of or model.model_id) in refused.json()["error"]["message"]
 
 
 async def test_every_picture_model_makes_a_picture(http: httpx.AsyncClient) -> None:

@@ -79,6 +79,30 @@ class TestKinds:
         assert plan.kind is VideoKind.EXTEND
         assert plan.options[0].upstream_model == "veo_3_1_extend_portrait"
 
+    def test_extension_runs_where_its_source_was_made(self, catalog: Catalog) -> None:
+        plan = catalog.plan_video(VideoFacts("veo-3.1-fast", has_source=True, source_provider="flow"))
+        assert [option.provider for option in plan.options] == ["flow"]
+        assert plan.options[0].credits_by_tier[AccountTier.ONE] == 20
+        assert plan.options[0].credits_by_tier[AccountTier.TWO] == 10
+
+    @pytest.mark.parametrize(
+        ("model_id", "provider", "fitting"),
+        [
+            ("gemini-omni-1.1-flash", "flow", "veo_3_1_extend"),
+            ("veo_3_1_t2v_fast", "flow", "veo-3.1-fast"),
+            ("veo_3_1_extend", "gemini", "gemini-omni-1.1-flash"),
+            ("veo-3.1-lite", "vertex", "veo-3.1-fast"),
+        ],
+    )
+    def test_another_provider_s_clip_is_refused_with_the_models_that_continue_it(
+        self, catalog: Catalog, model_id: str, provider: str, fitting: str
+    ) -> None:
+        with pytest.raises(
+            InvalidArgument, match=rf"cannot continue this video\. Use one of: .*{fitting}[,.]"
+        ) as raised:
+            catalog.plan_video(VideoFacts(model_id, has_source=True, source_provider=provider))
+        assert raised.value.violations[0].field == "model"
+
 
 class TestTiers:
     def test_relaxed_runs_on_tier_two_only(self, catalog: Catalog) -> None:

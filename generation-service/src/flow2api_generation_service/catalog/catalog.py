@@ -12,7 +12,7 @@ from flow2api_generation_service.catalog.image_plan import ImageFacts, ImagePlan
 from flow2api_generation_service.catalog.model import Modality, PublicModel, VideoRoute
 from flow2api_generation_service.catalog.prices import PriceBook, price_book
 from flow2api_generation_service.catalog.video_models import video_models
-from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan, plan_video
+from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan, plan_video, providers_that_extend
 
 
 class Catalog:
@@ -47,8 +47,18 @@ class Catalog:
         return plan_image(self._of(facts.model_id, Modality.IMAGE), facts)
 
     def plan_video(self, facts: VideoFacts) -> VideoPlan:
-        """How to make a clip. Raises NotFound, and InvalidArgument as ``video_plan.plan_video`` does."""
-        return plan_video(self._of(facts.model_id, Modality.VIDEO), facts)
+        """How to make a clip. Raises NotFound, and InvalidArgument as ``video_plan.plan_video`` does; where it is the
+        clip to continue that the model cannot, the message names models that can."""
+        model = self._of(facts.model_id, Modality.VIDEO)
+        if facts.source_provider and facts.source_provider not in providers_that_extend(model):
+            fitting = [
+                each.model_id
+                for each in self.models
+                if not each.alias_of and facts.source_provider in providers_that_extend(each)
+            ]
+            use = f"Use one of: {', '.join(fitting)}." if fitting else "No model can."
+            raise InvalidArgument.of("model", f"The model {model.model_id} cannot continue this video. {use}")
+        return plan_video(model, facts)
 
     def _of(self, model_id: str, modality: Modality) -> PublicModel:
         model = self.resolve(model_id)

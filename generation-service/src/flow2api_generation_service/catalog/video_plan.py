@@ -18,7 +18,8 @@ from flow2api_upstream.port import AccountTier, VideoKind
 class VideoFacts:
     """What a request says about the form of its clip. Empty or 0 means: not said.
 
-    ``roles`` has one entry per input picture, in order. ``has_source`` says that it continues another clip.
+    ``roles`` has one entry per input picture, in order. ``has_source`` says that it continues another clip, which the
+    provider ``source_provider`` has made and alone can continue.
     """
 
     model_id: str
@@ -28,6 +29,7 @@ class VideoFacts:
     duration_seconds: int = 0
     resolution: str = ""
     has_source: bool = False
+    source_provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,15 @@ def plan_video(model: PublicModel, facts: VideoFacts) -> VideoPlan:
     )
 
 
+def providers_that_extend(model: PublicModel) -> set[str]:
+    """Those by which the model continues clips that they have made themselves."""
+    return {
+        route.provider
+        for route in model.video_routes
+        if any(variant.kind is VideoKind.EXTEND for variant in route.variants)
+    }
+
+
 def _by_kind(model: PublicModel, facts: VideoFacts) -> tuple[PictureUse, _Found]:
     if facts.has_source:
         return _to_extend(model, facts)
@@ -143,6 +154,8 @@ def _by_kind(model: PublicModel, facts: VideoFacts) -> tuple[PictureUse, _Found]
 
 def _to_extend(model: PublicModel, facts: VideoFacts) -> tuple[PictureUse, _Found]:
     found = _matching(model, VideoKind.EXTEND, 0)
+    if facts.source_provider:
+        found = [(route, variant) for route, variant in found if route.provider == facts.source_provider]
     if not found:
         raise InvalidArgument.of("source_video_id", f"The model {model.model_id} cannot continue a video.")
     if facts.roles:

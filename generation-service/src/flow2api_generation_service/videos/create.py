@@ -26,7 +26,7 @@ from flow2api_generation_service.videos.inputs import source_clip
 from flow2api_generation_service.videos.messages import enqueue_submission
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.outbox import OutboxRelay
-from flow2api_generation_service.videos.planning import role_of
+from flow2api_generation_service.videos.planning import SourceClip, role_of
 from flow2api_generation_service.videos.read import video_not_found
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.request_identity import check_same_request, request_digest
@@ -95,8 +95,9 @@ class VideoCreation:
         existing = await self._find(request, digest)
         if existing is not None:
             return AcceptedVideo(existing, replayed=True)
-        plan = self._catalog.plan_video(_facts(request))
-        await self._check_source(request)
+        self._catalog.resolve(request.model_id)
+        source = await self._source(request)
+        plan = self._catalog.plan_video(_facts(request, source))
         await self._receivers.check(request)
         job = self._new_job(request, plan, digest, now)
         authorized = await self._access.authorize(
@@ -150,14 +151,14 @@ class VideoCreation:
         check_same_request(job, digest)
         return job.video_id
 
-    async def _check_source(self, request: video_pb2.CreateVideoRequest) -> None:
+    async def _source(self, request: video_pb2.CreateVideoRequest) -> SourceClip | None:
         if not request.source_video_id:
-            return
+            return None
         async with self._database.transaction(read_only=True) as session:
             job = await JobRepository(session).get(request.source_video_id, api_key_id=request.api_key_id)
         if job is None:
             raise video_not_found(request.source_video_id)
-        source_clip(job)
+        return source_clip(job)
 
     async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:
         rows = [
@@ -206,7 +207,7 @@ def _kept_key(request: video_pb2.CreateVideoRequest) -> str | None:
     return kept_key(request.request_id, request.request_scope) if request.request_id else None
 
 
-def _facts(request: video_pb2.CreateVideoRequest) -> VideoFacts:
+def _facts(request: video_pb2.CreateVideoRequest, source: SourceClip | None) -> VideoFacts:
     return VideoFacts(
         model_id=request.model_id,
         roles=tuple(role_of(image.role) for image in request.input_images),
@@ -214,7 +215,8 @@ def _facts(request: video_pb2.CreateVideoRequest) -> VideoFacts:
         size=(request.size.width, request.size.height) if request.HasField("size") else None,
         duration_seconds=request.duration_seconds,
         resolution=request.resolution,
-        has_source=bool(request.source_video_id),
+        has_source=source is not None,
+        source_provider=source.provider if source else "",
     )
 
 

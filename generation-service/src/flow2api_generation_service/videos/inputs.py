@@ -44,10 +44,9 @@ class VideoInputs:
             repository = JobRepository(session)
             images = await repository.input_images(job.video_id)
             parent = await repository.get(job.source_video_id) if job.source_video_id else None
-        plan = plan_of(self._catalog, job, images)
         source = source_clip(parent) if job.source_video_id else None
-        options = tuple(each for each in plan.options if source is None or each.provider == source.provider)
-        return JobInputs(plan=plan, options=options, images=images, source=source)
+        plan = plan_of(self._catalog, job, images, source)
+        return JobInputs(plan=plan, options=plan.options, images=images, source=source)
 
     async def load(self, inputs: JobInputs) -> list[SourceImage]:
         """The input pictures, as the call wants them in order. Raises NotFound when one has gone."""

@@ -42,9 +42,13 @@ def role_of(role: int) -> ImageRole:
     return next((ours for theirs, ours in _IMAGE_ROLES.items() if theirs == role), ImageRole.UNSPECIFIED)
 
 
-def plan_of(catalog: Catalog, job: JobRow, images: Sequence[JobInputImageRow]) -> VideoPlan:
-    """How to make the clip of a job that was accepted before. Raises what the catalog raises when its model has
-    changed."""
+def plan_of(
+    catalog: Catalog, job: JobRow, images: Sequence[JobInputImageRow], source: SourceClip | None = None
+) -> VideoPlan:
+    """How to make the clip of a job that was accepted before, by the provider that has its source where there is one.
+
+    Raises what the catalog raises when its model has changed.
+    """
     return catalog.plan_video(
         VideoFacts(
             model_id=job.model_id,
@@ -53,6 +57,7 @@ def plan_of(catalog: Catalog, job: JobRow, images: Sequence[JobInputImageRow]) -
             duration_seconds=job.duration_seconds,
             resolution=job.resolution,
             has_source=job.source_video_id is not None,
+            source_provider=source.provider if source else "",
         )
     )
 

@@ -51,7 +51,10 @@ class ClockAdvance(ControlBody):
 
 
 class ClipSize(ControlBody):
-    """How large the files of clips shall be at least, from now on; 0 for as they are. Only downloads are padded."""
+    """How large the files of clips shall be at least, from now on; 0 for as they are.
+
+    Downloads are padded, and Veo's clips inside answers.
+    """
 
     at_least_bytes: int = Field(ge=0, le=LARGEST_BOX_BYTES)
 

@@ -12,6 +12,8 @@ from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.gemini.access import identify_key
 from flow2api_sandbox.gemini.files import page_json
 from flow2api_sandbox.gemini.models import IMAGE_MODELS, VIDEO_MODELS
+from flow2api_sandbox.projects import GEMINI_API
+from flow2api_sandbox.veo.models import VEO_MODELS
 from flow2api_sandbox.wire import json_response
 
 _PAGE_SIZE_AT_MOST = 1000
@@ -21,7 +23,7 @@ async def list_models(call: Call) -> Response:
     """All models, in pages."""
     caller = identify_key(call)
     await call.begin(account=caller.name)
-    return json_response(page_json(call, "models", list(_models().values()), _PAGE_SIZE_AT_MOST))
+    return json_response(page_json(call, "models", list(_models(call).values()), _PAGE_SIZE_AT_MOST))
 
 
 async def get_model(call: Call) -> Response:
@@ -29,13 +31,14 @@ async def get_model(call: Call) -> Response:
     caller = identify_key(call)
     await call.begin(account=caller.name)
     model_id = call.request.path_params["model"]
-    if model_id not in _models():
+    models = _models(call)
+    if model_id not in models:
         raise model_not_found(call, model_id, "this method")
-    return json_response(_models()[model_id])
+    return json_response(models[model_id])
 
 
 async def refuse_retired(call: Call) -> Response:
-    """``predict``, ``predictLongRunning`` and their operations: every model of theirs is gone."""
+    """``predict``: every model of it is gone."""
     caller = identify_key(call)
     await call.begin(account=caller.name)
     method = call.request.url.path.rsplit(":", 1)[-1]
@@ -52,16 +55,13 @@ def model_not_found(call: Call, model_id: str, method: str) -> ApiError:
     )
 
 
-def _models() -> dict[str, dict[str, Any]]:
-    images = {
-        model.model_id: _model_json(model.model_id, model.display_name, ["generateContent", "countTokens"])
-        for model in IMAGE_MODELS.values()
-    }
-    videos = {
-        model.model_id: _model_json(model.model_id, model.display_name, ["createInteraction"])
-        for model in VIDEO_MODELS.values()
-    }
-    return images | videos
+def _models(call: Call) -> dict[str, dict[str, Any]]:
+    methods: list[tuple[str, str, list[str]]] = [
+        *((each.model_id, each.display_name, ["generateContent", "countTokens"]) for each in IMAGE_MODELS.values()),
+        *((each.model_id, each.display_name, ["createInteraction"]) for each in VIDEO_MODELS.values()),
+        *((each.model_id, each.display_name, ["predictLongRunning"]) for each in VEO_MODELS.values()),
+    ]
+    return {each[0]: _model_json(*each) for each in methods if call.world.availability.serves(each[0], GEMINI_API)}
 
 
 def _model_json(model_id: str, display_name: str, methods: list[str]) -> dict[str, Any]:

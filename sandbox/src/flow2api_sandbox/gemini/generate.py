@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from flow2api_sandbox.admission import admitted
 from flow2api_sandbox.bill import Charge
-from flow2api_sandbox.calls import Call, Handler
+from flow2api_sandbox.calls import Call, Handler, parse_body
 from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import FaultKind
@@ -37,6 +37,7 @@ from flow2api_sandbox.wire import json_response
 
 _OUTCOMES = frozenset({FaultKind.CONTENT, FaultKind.EMPTY, FaultKind.FAIL})
 _BENCHMARK_SEEDS = 16
+_LARGEST_REQUEST_BYTES = 20 * 1024 * 1024
 _FORMATS = {"image/png": ImageFormat.PNG, "image/jpeg": ImageFormat.JPEG}
 
 
@@ -67,7 +68,10 @@ async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, 
     model = IMAGE_MODELS.get(model_id)
     if model is None or not call.world.availability.serves(model_id, caller.location):
         raise api.model_not_found(call, model_id, method)
-    body = await call.read(api.request_type)
+    raw = await call.read_bytes()
+    if len(raw) > _LARGEST_REQUEST_BYTES:
+        raise ApiError(400, f"Request payload size exceeds the limit: {_LARGEST_REQUEST_BYTES} bytes.")
+    body = parse_body(raw, api.request_type)
     inputs = await _check_inputs(call, api, caller, body, model)
     recipe = await _recipe(call, body, model, inputs)
     call.world.ledger.count_seen(prompt=body.prompt, route=call.route, account=caller.name)
@@ -140,6 +144,7 @@ async def _with_picture(
 async def _check_inputs(
     call: Call, api: PictureApi, caller: Caller, body: GenerateContent, model: GeminiImageModel
 ) -> list[bytes]:
+    _check_signatures(body, model)
     inputs = []
     for part in (part for content in body.contents for part in content.parts):
         if part.inline_data is not None:
@@ -162,6 +167,18 @@ async def _check_inputs(
     if not body.prompt and not inputs:
         raise ApiError(400, "Unable to submit request because it must have a text parameter.")
     return inputs
+
+
+def _check_signatures(body: GenerateContent, model: GeminiImageModel) -> None:
+    """Raise ApiError 400 when the model's own picture comes back without its signature, which 3-series models mind."""
+    if not model.model_id.startswith("gemini-3"):
+        return
+    for turn, content in enumerate(body.contents):
+        for index, part in enumerate(content.parts):
+            if content.role == "model" and part.inline_data and not part.thought and not part.thought_signature:
+                raise ApiError(
+                    400, f"Image part is missing a thought_signature in content position {turn}, part position {index}."
+                )
 
 
 async def _recipe(call: Call, body: GenerateContent, model: GeminiImageModel, inputs: list[bytes]) -> PictureRecipe:

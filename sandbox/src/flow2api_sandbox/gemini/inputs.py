@@ -21,6 +21,8 @@ VIDEO_TYPES = frozenset(
     {f"video/{name}" for name in ("mp4", "mpeg", "mov", "avi", "x-flv", "webm", "wmv", "3gpp", "quicktime")}
 )
 
+AUDIO_TYPES = frozenset({f"audio/{name}" for name in ("wav", "mp3", "mpeg", "aac", "flac", "ogg", "aiff")})
+
 
 def check_inline(
     call: Call, *, mime_type: str, data: str, allowed: frozenset[str], bytes_at_most: int | None = None

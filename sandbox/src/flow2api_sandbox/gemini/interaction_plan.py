@@ -22,7 +22,6 @@ from flow2api_sandbox.media import recipes
 from flow2api_sandbox.prices import OMNI_TOKENS_PER_SECOND, omni_items, picture_items, picture_tokens
 from flow2api_sandbox.settings import SandboxSettings
 
-_REFERENCES_AT_MOST = 3
 _FRAMES_AT_MOST = 2
 
 
@@ -81,7 +80,7 @@ def _video_plan(body: CreateInteraction, model: GeminiVideoModel, previous: Inte
         raise ApiError(
             400, f"duration must be from {model.seconds_at_least}s to {model.seconds_at_most}s, not {seconds}s."
         )
-    _check_task(body, previous)
+    _check_task(body, model, previous)
     width, height = VIDEO_PIXELS[wanted.resolution]
     if wanted.aspect_ratio == "9:16":
         width, height = height, width
@@ -91,7 +90,7 @@ def _video_plan(body: CreateInteraction, model: GeminiVideoModel, previous: Inte
         model_id=model.model_id,
         width=width,
         height=height,
-        seconds=seconds,
+        seconds=seconds + _earlier_seconds(body, model, previous, seconds),
         items=omni_items(model.model_id, seconds, wanted.resolution, input_tokens=sum(input_tokens.values())),
         input_tokens=input_tokens,
         output_tokens=OMNI_TOKENS_PER_SECOND * seconds,
@@ -101,10 +100,24 @@ def _video_plan(body: CreateInteraction, model: GeminiVideoModel, previous: Inte
     )
 
 
-def _check_task(body: CreateInteraction, previous: Interaction | None) -> None:
+def _earlier_seconds(
+    body: CreateInteraction, model: GeminiVideoModel, previous: Interaction | None, seconds: int
+) -> int:
+    """How long the clip is that is extended, where it is known. Raises ApiError 400 when the whole gets too long."""
+    is_extension = body.generation_config.video_config.task == "extend"
+    recipe = previous.recipe if previous is not None and is_extension else None
+    earlier = recipe.seconds if isinstance(recipe, recipes.ClipRecipe) else 0
+    longest = model.extended_seconds_at_most
+    if longest is not None and earlier + seconds > longest:
+        raise ApiError(400, f"The extended video would be {earlier + seconds}s long, at most {longest}s.")
+    return earlier
+
+
+def _check_task(body: CreateInteraction, model: GeminiVideoModel, previous: Interaction | None) -> None:
     images, videos = body.count("image"), body.count("video")
-    if images > _REFERENCES_AT_MOST or videos > _REFERENCES_AT_MOST:
-        raise ApiError(400, f"At most {_REFERENCES_AT_MOST} images and {_REFERENCES_AT_MOST} videos are taken.")
+    limit = model.references_at_most
+    if images > limit or videos > limit:
+        raise ApiError(400, f"At most {limit} images and {limit} videos are taken.")
     has_clip = videos > 0 or (previous is not None and previous.kind is GenerationKind.VIDEO)
     task = body.generation_config.video_config.task
     fits = {

@@ -22,9 +22,9 @@ class TextContent(Snake):
 
 
 class MediaContent(Snake):
-    """A picture or clip, inside the request or by URI."""
+    """A picture, clip or sound, inside the request or by URI."""
 
-    type: Literal["image", "video"]
+    type: Literal["image", "video", "audio"]
     mime_type: str | None = None
     data: str | None = None
     uri: str | None = None

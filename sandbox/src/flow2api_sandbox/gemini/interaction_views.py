@@ -35,11 +35,29 @@ async def interaction_json(call: Call, interaction: Interaction, *, include_inpu
     return body
 
 
-async def interaction_events(call: Call, interaction: Interaction) -> AsyncIterator[bytes]:
-    """The events of an interaction that is over, from the first to ``[DONE]``."""
-    final = await interaction_json(call, interaction)
+async def interaction_events(call: Call, interaction: Interaction, *, after: str | None = None) -> AsyncIterator[bytes]:
+    """The events of an interaction up to ``[DONE]``, those after an event's id alone if one is given.
+
+    The first come at once, the others when the work is over; of one that never ends there are no others.
+    """
+    shown_after = int(after) if after is not None and after.isdigit() else -1
+    first = _first_events(interaction)
+    for number, event in enumerate(first):
+        if number > shown_after:
+            yield _write_event(number, event)
+    await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
+    call.world.settle_credential(interaction.payer)
+    if not interaction.is_over(call.world.clock.now()):
+        return
+    for number, event in enumerate(await _last_events(call, interaction), start=len(first)):
+        if number > shown_after:
+            yield _write_event(number, event)
+    yield b"data: [DONE]\r\n\r\n"
+
+
+def _first_events(interaction: Interaction) -> list[dict[str, Any]]:
     created = _head(interaction, InteractionStatus.IN_PROGRESS, interaction.created_at)
-    events: list[dict[str, Any]] = [
+    return [
         {"event_type": "interaction.created", "interaction": created},
         {
             "event_type": "interaction.status_update",
@@ -47,6 +65,11 @@ async def interaction_events(call: Call, interaction: Interaction) -> AsyncItera
             "status": InteractionStatus.IN_PROGRESS,
         },
     ]
+
+
+async def _last_events(call: Call, interaction: Interaction) -> list[dict[str, Any]]:
+    final = await interaction_json(call, interaction)
+    events: list[dict[str, Any]] = []
     for index, step in enumerate(final.get("steps", [])):
         events.append({"event_type": "step.start", "index": index, "step": {"type": step["type"]}})
         events += [
@@ -56,14 +79,12 @@ async def interaction_events(call: Call, interaction: Interaction) -> AsyncItera
     if "errors" in final:
         events.append({"event_type": "error", "error": final["errors"][0]})
     events.append({"event_type": "interaction.completed", "interaction": final})
-    return _write_events(events)
+    return events
 
 
-async def _write_events(events: list[dict[str, Any]]) -> AsyncIterator[bytes]:
-    for number, event in enumerate(events):
-        data = pydantic_core.to_json({**event, "event_id": str(number)})
-        yield f"event: {event['event_type']}\r\ndata: ".encode() + data + b"\r\n\r\n"
-    yield b"data: [DONE]\r\n\r\n"
+def _write_event(number: int, event: dict[str, Any]) -> bytes:
+    data = pydantic_core.to_json({**event, "event_id": str(number)})
+    return f"event: {event['event_type']}\r\ndata: ".encode() + data + b"\r\n\r\n"
 
 
 def _head(interaction: Interaction, status: InteractionStatus, updated_at: float) -> dict[str, Any]:

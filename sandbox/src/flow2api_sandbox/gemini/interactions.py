@@ -13,7 +13,7 @@ from flow2api_sandbox.calls import Call, Handler
 from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import CLIP_KINDS, FaultKind
-from flow2api_sandbox.gemini.inputs import INTERACTION_IMAGE_TYPES, VIDEO_TYPES, check_inline
+from flow2api_sandbox.gemini.inputs import AUDIO_TYPES, INTERACTION_IMAGE_TYPES, VIDEO_TYPES, check_inline
 from flow2api_sandbox.gemini.interaction_api import InteractionApi
 from flow2api_sandbox.gemini.interaction_plan import Plan, model_not_found, plan_output
 from flow2api_sandbox.gemini.interaction_requests import CreateInteraction, MediaContent
@@ -22,6 +22,7 @@ from flow2api_sandbox.gemini.store import Interaction
 from flow2api_sandbox.ledger import GenerationKind
 from flow2api_sandbox.wire import json_response
 
+_ALLOWED = {"image": INTERACTION_IMAGE_TYPES, "video": VIDEO_TYPES, "audio": AUDIO_TYPES}
 _OUTCOMES = CLIP_KINDS | {FaultKind.EMPTY}
 
 
@@ -54,11 +55,12 @@ def create_interaction(api: InteractionApi) -> Handler:
         begin_work(call, caller, quota, interaction)
         if body.store:
             call.world.gemini.interactions[interaction.interaction_id] = interaction
-        if not body.background:
+        is_streamed = body.stream or call.request.query_params.get("alt") == "sse"
+        if not body.background and not is_streamed:
             await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
             call.world.settle_credential(caller.credential)
-        if body.stream or call.request.query_params.get("alt") == "sse":
-            return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
+        if is_streamed:
+            return StreamingResponse(interaction_events(call, interaction), media_type="text/event-stream")
         return json_response(await interaction_json(call, interaction))
 
     return handle
@@ -73,7 +75,8 @@ def get_interaction(api: InteractionApi) -> Handler:
             raise ApiError(404, "Requested entity was not found.")
         query = call.request.query_params
         if query.get("stream") == "true":
-            return StreamingResponse(await interaction_events(call, interaction), media_type="text/event-stream")
+            events = interaction_events(call, interaction, after=query.get("last_event_id"))
+            return StreamingResponse(events, media_type="text/event-stream")
         include_input = query.get("include_input") == "true"
         return json_response(await interaction_json(call, interaction, include_input=include_input))
 
@@ -110,7 +113,7 @@ async def _check_inputs(call: Call, api: InteractionApi, caller: Caller, body: C
     for each in body.contents:
         if not isinstance(each, MediaContent):
             continue
-        allowed = INTERACTION_IMAGE_TYPES if each.type == "image" else VIDEO_TYPES
+        allowed = _ALLOWED[each.type]
         if each.data is not None:
             check_inline(
                 call,

@@ -39,12 +39,14 @@ class GeminiImageModel:
 
 @dataclass(frozen=True, slots=True)
 class GeminiVideoModel:
-    """A model of ``interactions``."""
+    """A model of ``interactions``. ``references_at_most`` holds for pictures and for clips."""
 
     model_id: str
     display_name: str
     seconds_at_least: int
     seconds_at_most: int
+    references_at_most: int
+    extended_seconds_at_most: int | None = None
 
 
 _TEN, _ALL = frozenset(_TEN_RATIOS), frozenset(PIXELS)
@@ -63,8 +65,10 @@ IMAGE_MODELS = {
 VIDEO_MODELS = {
     model.model_id: model
     for model in (
-        GeminiVideoModel("gemini-omni-1.1-flash", "Omni 1.1 Flash", 3, 10),
-        GeminiVideoModel("gemini-omni-1.2-flash", "Omni 1.2 Flash", 3, 15),
+        GeminiVideoModel("gemini-omni-1.1-flash", "Omni 1.1 Flash", 3, 10, references_at_most=3),
+        GeminiVideoModel(
+            "gemini-omni-1.2-flash", "Omni 1.2 Flash", 3, 15, references_at_most=6, extended_seconds_at_most=30
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from flow2api_sandbox.calls import Handler, endpoint
 from flow2api_sandbox.errors import render_gemini, render_interaction
-from flow2api_sandbox.gemini import catalog, files, generate, interactions
+from flow2api_sandbox.gemini import catalog, files, generate, interactions, videos
 from flow2api_sandbox.gemini.interaction_api import GEMINI_INTERACTIONS
 from flow2api_sandbox.gemini.picture_api import GEMINI_PICTURES
 from flow2api_sandbox.world import World
@@ -18,8 +18,8 @@ _TABLE: list[tuple[str, str, str, Handler]] = [
     ("POST", "/models/{model}:generateContent", "gemini.generate", generate.generate_content(GEMINI_PICTURES)),
     ("POST", "/models/{model}:streamGenerateContent", "gemini.stream", generate.stream_content(GEMINI_PICTURES)),
     ("POST", "/models/{model}:predict", "gemini.retired", catalog.refuse_retired),
-    ("POST", "/models/{model}:predictLongRunning", "gemini.retired", catalog.refuse_retired),
-    ("GET", "/models/{model}/operations/{operation}", "gemini.retired", catalog.refuse_retired),
+    ("POST", "/models/{model}:predictLongRunning", "gemini.video", videos.predict_long_running),
+    ("GET", "/models/{model}/operations/{operation}", "gemini.operation", videos.get_operation),
     ("GET", "/models", "gemini.models", catalog.list_models),
     ("GET", "/models/{model}", "gemini.model", catalog.get_model),
     ("GET", "/files", "gemini.file_list", files.list_files),

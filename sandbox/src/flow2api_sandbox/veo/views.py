@@ -4,8 +4,8 @@ from typing import Any
 
 from flow2api_sandbox.calls import Call
 from flow2api_sandbox.faults import FaultKind
+from flow2api_sandbox.media.inlined import InlinedFiles
 from flow2api_sandbox.veo.store import VeoOperation
-from flow2api_sandbox.wire import encode_base64
 
 _SUPPORT_CODE = "58061214"
 _CODES = {
@@ -28,8 +28,8 @@ _MESSAGES = {
 }
 
 
-async def vertex_json(call: Call, operation: VeoOperation) -> dict[str, Any]:
-    """What ``fetchPredictOperation`` answers."""
+async def vertex_json(call: Call, operation: VeoOperation, files: InlinedFiles) -> dict[str, Any]:
+    """What ``fetchPredictOperation`` answers, with clips inside placed as ``files``."""
     if not operation.is_over(call.world.clock.now()):
         return {"name": operation.name}
     if operation.has_failed:
@@ -38,7 +38,7 @@ async def vertex_json(call: Call, operation: VeoOperation) -> dict[str, Any]:
     response["raiMediaFilteredCount"] = operation.filtered_count
     response |= _filter_reasons(operation)
     if operation.delivered_count:
-        response["videos"] = await _vertex_videos(call, operation)
+        response["videos"] = await _vertex_videos(call, operation, files)
     return {"name": operation.name, "done": True, "response": response}
 
 
@@ -64,12 +64,12 @@ def gemini_json(call: Call, operation: VeoOperation) -> dict[str, Any]:
     return {"name": operation.name, "done": True, "response": response}
 
 
-async def _vertex_videos(call: Call, operation: VeoOperation) -> list[dict[str, str]]:
+async def _vertex_videos(call: Call, operation: VeoOperation, files: InlinedFiles) -> list[dict[str, str]]:
     mime_type = operation.recipe.mime_type
     if operation.gcs_uris:
         return [{"gcsUri": str(uri), "mimeType": mime_type} for uri in operation.gcs_uris[: operation.delivered_count]]
-    content = encode_base64(await call.world.library.content(operation.recipe))
-    return [{"bytesBase64Encoded": content, "mimeType": mime_type}] * operation.delivered_count
+    file = await call.world.sent_file(operation.recipe)
+    return [{"bytesBase64Encoded": files.place(file), "mimeType": mime_type} for _ in range(operation.delivered_count)]
 
 
 def _filter_reasons(operation: VeoOperation) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from flow2api_sandbox.credentials import Caller
 from flow2api_sandbox.errors import ApiError
 from flow2api_sandbox.faults import FaultKind
 from flow2api_sandbox.gemini.inputs import check_inline
+from flow2api_sandbox.media.inlined import InlinedFiles
 from flow2api_sandbox.media.measure import ClipShape, measure_clip
 from flow2api_sandbox.media.recipes import ClipRecipe, StoredFile
 from flow2api_sandbox.storage.access import require_object, require_prefix
@@ -77,7 +78,8 @@ def fetch_predict_operation(identify: Identify) -> Handler:
         if operation is None or not is_known or _is_gone(call, operation):
             raise ApiError(404, f"Operation {wanted} was not found.")
         call.world.settle_credential(caller.credential)
-        return json_response(await vertex_json(call, operation))
+        files = InlinedFiles()
+        return files.response(await vertex_json(call, operation, files))
 
     return handle
 

@@ -16,6 +16,7 @@ from PIL import Image
 from flow2api_sandbox.clock import Clock
 from flow2api_sandbox.server import RunningSandbox, running_sandbox
 from flow2api_sandbox.settings import SandboxSettings
+from flow2api_testing.google_cloud import CloudClient
 
 ULTRA = "PAYGATE_TIER_TWO"
 LANDSCAPE = "VIDEO_ASPECT_RATIO_LANDSCAPE"
@@ -195,6 +196,11 @@ async def flow(sandbox: RunningSandbox, http: httpx.AsyncClient) -> FlowClient:
 @pytest.fixture
 async def ultra(sandbox: RunningSandbox, http: httpx.AsyncClient) -> FlowClient:
     return await FlowClient(sandbox, http, session_token="sandbox-st-2", tier=ULTRA).open()
+
+
+@pytest.fixture
+async def cloud(sandbox: RunningSandbox, http: httpx.AsyncClient) -> CloudClient:
+    return await CloudClient(sandbox, http).open()
 
 
 OpenFlow = Callable[..., Awaitable[FlowClient]]

@@ -89,7 +89,7 @@ class Call:
             raise CallHeld
         if fault.kind is FaultKind.RESET:
             raise CallCut
-        raise fault_error(fault, route=self.route)
+        raise fault_error(fault, place)
 
     async def read_bytes(self) -> bytes:
         """The body. Raises ApiError 413 when it is too large."""

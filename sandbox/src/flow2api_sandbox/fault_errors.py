@@ -3,8 +3,9 @@
 Sources: docs/upstream/flow.md, sections 12 and 13; docs/upstream/google-official.md, sections 3, 6 and 10.
 """
 
-from flow2api_sandbox.errors import ApiError
-from flow2api_sandbox.faults import Fault, FaultKind
+from flow2api_sandbox.errors import ApiError, error_info
+from flow2api_sandbox.faults import Fault, FaultKind, FaultPlace
+from flow2api_sandbox.quotas import QuotaKey, quota_error
 
 _MESSAGES = {
     400: "Request contains an invalid argument.",
@@ -38,19 +39,39 @@ _GEMINI_NAMED = {
 _FLOW_DEFAULT_REASONS = {FaultKind.THROTTLED: "PUBLIC_ERROR_USER_REQUESTS_THROTTLED"}
 _GEMINI_DEFAULT_REASONS = {FaultKind.THROTTLED: "GenerateRequestsPerMinutePerProjectPerModel"}
 
+_VERTEX_SERVICE = "aiplatform.googleapis.com"
+_SHARED_CAPACITY = "Resource exhausted. Please try again later."
+_USAGE_GUIDELINES = (
+    "The prompt could not be submitted. This prompt contains words that violate Vertex AI's usage guidelines. Try"
+    " rephrasing the prompt. Support codes: 58061214"
+)
+_VERTEX_NAMED = {
+    FaultKind.VERIFICATION: (403, "Permission denied: Consumer has been suspended.", "CONSUMER_SUSPENDED"),
+    FaultKind.TIER: (403, "Vertex AI API has not been used in this project or is disabled.", "SERVICE_DISABLED"),
+    FaultKind.CREDITS: (403, "This API method requires billing to be enabled.", "BILLING_DISABLED"),
+    FaultKind.CONTENT: (400, _USAGE_GUIDELINES, None),
+}
+_QUOTA_WINDOWS = {
+    FaultKind.THROTTLED: "PerMinute",
+    FaultKind.QUOTA_MODEL: "PerDay",
+    FaultKind.QUOTA_ACCOUNT: "PerDay",
+}
+_OTHER_GOOGLE = ("oauth.", "metadata.", "storage.")
 
-def fault_error(fault: Fault, *, route: str) -> ApiError:
-    """The error that a refusing fault raises on a route; ``reason=none`` asks for one without a reason."""
-    is_interaction = ".interaction" in route
-    is_google = route.startswith(("gemini.", "vertex.", "oauth.", "metadata.", "storage."))
+
+def fault_error(fault: Fault, place: FaultPlace) -> ApiError:
+    """The error that a refusing fault raises on a call; ``reason=none`` asks for one without a reason."""
+    route = place.route
+    if route.startswith("vertex.") and ".interaction" not in route:
+        return _vertex_error(fault, place)
+    is_google = route.startswith(("gemini.", "vertex.", *_OTHER_GOOGLE))
     named = (_GEMINI_NAMED if is_google else _FLOW_NAMED).get(fault.kind)
     if named is not None:
         status, message, reason = named
     else:
         status = int(fault.kind.value)
-        defaults = _GEMINI_DEFAULT_REASONS if is_google else _FLOW_DEFAULT_REASONS
-        message, reason = _MESSAGES[status], defaults.get(fault.kind)
-    if is_interaction:
+        message, reason = _MESSAGES[status], _default_reason(fault.kind, route)
+    if ".interaction" in route:
         reason = _interaction_word(fault.kind)
     if fault.reason is not None:
         reason = None if fault.reason == "none" else fault.reason
@@ -58,6 +79,29 @@ def fault_error(fault: Fault, *, route: str) -> ApiError:
     if is_google and fault.retry_after is not None:
         message = f"{message} Please retry in {fault.retry_after:g}s."
     return ApiError(status, message, reason=reason, retry_after=fault.retry_after)
+
+
+def _vertex_error(fault: Fault, place: FaultPlace) -> ApiError:
+    if fault.kind in _QUOTA_WINDOWS and fault.reason != "none":
+        key = QuotaKey(place.project, place.location, place.model)
+        window = _QUOTA_WINDOWS[fault.kind]
+        error = quota_error(key, window, "100", retry_after=fault.retry_after, quota_id=fault.reason)
+        error.message = fault.message or error.message
+        return error
+    status, message, reason = _VERTEX_NAMED.get(fault.kind) or (None, None, None)
+    if status is None:
+        status = int(fault.kind.value) if fault.kind.value.isdigit() else 429
+        message = _SHARED_CAPACITY if status == 429 else _MESSAGES[status]
+    if fault.reason is not None:
+        reason = None if fault.reason == "none" else fault.reason
+    details = [error_info(reason, service=_VERTEX_SERVICE, consumer=f"projects/{place.project}")] if reason else None
+    return ApiError(status, fault.message or message or "", reason=reason, details=details)
+
+
+def _default_reason(kind: FaultKind, route: str) -> str | None:
+    if route.startswith(("gemini.", "vertex.")):
+        return _GEMINI_DEFAULT_REASONS.get(kind)
+    return None if route.startswith(_OTHER_GOOGLE) else _FLOW_DEFAULT_REASONS.get(kind)
 
 
 def _interaction_word(kind: FaultKind) -> str | None:

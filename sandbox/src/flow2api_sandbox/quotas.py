@@ -161,12 +161,14 @@ class QuotaBook:
             raise error
 
 
-def quota_error(key: QuotaKey, window: str, limit: int | str, *, retry_after: float | None) -> ApiError:
+def quota_error(
+    key: QuotaKey, window: str, limit: int | str, *, retry_after: float | None, quota_id: str | None = None
+) -> ApiError:
     """The 429 of a used-up quota with every detail; ``window`` is ``PerMinute``, ``PerDay`` or ``Concurrent``."""
     is_gemini = key.location == GEMINI_API
     if is_gemini:
         service, metric = "generativelanguage.googleapis.com", "generate_content_paid_tier_requests"
-        quota_id = _quota_id("Generate", window, "PerProjectPerModel")
+        quota_id = quota_id or _quota_id("Generate", window, "PerProjectPerModel")
         message = (
             "You exceeded your current quota, please check your plan and billing details. For more information on this"
             f" error, head to: {_GEMINI_HELP_URL}."
@@ -174,7 +176,7 @@ def quota_error(key: QuotaKey, window: str, limit: int | str, *, retry_after: fl
         dimensions = {"location": "global", "model": key.model}
     else:
         service, metric = "aiplatform.googleapis.com", _vertex_metric(key.model, window)
-        quota_id = _quota_id("OnlinePrediction", window, "PerProjectPerRegionPerBaseModel")
+        quota_id = quota_id or _quota_id("OnlinePrediction", window, "PerProjectPerRegionPerBaseModel")
         message = (
             f"Quota exceeded for {service}/{metric} with base model: {key.model}. Please submit a quota increase"
             f" request. {_HELP_URL}."

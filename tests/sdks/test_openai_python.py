@@ -309,6 +309,11 @@ class TestVideos:
             assert client.videos.poll(remixed.id, poll_interval_ms=200).status == "completed"
         assert remixed.remixed_from_video_id == source.id
 
+    def test_length_that_the_model_lacks_is_refused_by_name(self, client: openai.OpenAI) -> None:
+        with videos_of_the_sdk(), pytest.raises(openai.BadRequestError) as caught:
+            client.videos.create(model=VIDEO_MODEL, prompt="waves", seconds="77")
+        assert (caught.value.param, caught.value.code) == ("seconds", "invalid_value")
+
     def test_video_of_nobody_is_not_found(self, client: openai.OpenAI) -> None:
         with videos_of_the_sdk(), pytest.raises(openai.NotFoundError):
             client.videos.retrieve("video_of_nobody")

@@ -125,6 +125,36 @@ def completion_with_picture() -> None:
     assert is_png(download(link_in(answer.choices[0].message.content)))
 
 
+@scenario("a completion goes on from its own picture, with what front ends send besides")
+def conversation() -> None:
+    first = litellm.completion(model=IMAGE_MODEL, messages=ask("a boat"), n=2, **DOOR)
+    contents = [choice.message.content for choice in first.choices]
+    assert len(set(contents)) == 2
+    refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+    drawn = {"role": "assistant", "content": contents[0]}
+    answer = litellm.completion(
+        model=IMAGE_MODEL,
+        messages=[
+            {"role": "system", "content": "Draw in ink."},
+            *ask("a text"),
+            refused,
+            *ask("a boat"),
+            drawn,
+            *ask("now in the rain"),
+        ],
+        tools=[],
+        response_format={"type": "text"},
+        top_p=1,
+        presence_penalty=0,
+        seed=7,
+        stop=None,
+        metadata={"chat": "1"},
+        extra_body={"store": False, "chat_id": "of the front end"},
+        **DOOR,
+    )
+    assert download(link_in(answer.choices[0].message.content)) != download(link_in(contents[0]))
+
+
 @scenario("a completion answers a clip")
 def completion_with_clip() -> None:
     answer = litellm.completion(model=VIDEO_MODEL, messages=ask("waves"), extra_body={"seconds": 8}, **DOOR)
@@ -164,6 +194,7 @@ def video_and_content() -> None:
     video = make_video()
     assert (video.status, video.seconds, video.size) == ("completed", "8", "1280x720")
     assert b"ftyp" in litellm.video_content(video.id, **VIDEO_DOOR)[:12]
+    assert litellm.video_content(video.id, variant="thumbnail", **VIDEO_DOOR)[8:12] == b"WEBP"
     listed = litellm.video_list(limit=2, **VIDEO_DOOR)
     assert len(listed["data"]) <= 2
 
@@ -180,6 +211,28 @@ def remixed_video() -> None:
     source = make_video()
     remixed = litellm.video_remix(source.id, prompt="at night", **VIDEO_DOOR)
     assert remixed.remixed_from_video_id.startswith("video_")
+
+
+@scenario("a refused video fails with a code")
+def refused_video() -> None:
+    video = make_video(prompt="[[fault:content]] refused")
+    assert (video.status, video.error["code"]) == ("failed", "content_policy_violation")
+
+
+@scenario("a mask and a length that the model lacks are refused by name")
+def refused_fields() -> None:
+    image = io.BytesIO(make_picture())
+    image.name = "boat.png"
+    masked = refusal(
+        lambda: litellm.image_edit(model=IMAGE_MODEL, image=[image], mask=image, prompt="red", **DOOR),
+        exceptions.BadRequestError,
+    )
+    assert "mask" in str(masked)
+    lacking = refusal(
+        lambda: litellm.video_generation(model=VIDEO_MODEL, prompt="waves", seconds="77", **DOOR),
+        exceptions.BadRequestError,
+    )
+    assert "Invalid seconds '77'" in str(lacking)
 
 
 @scenario("a wrong key is an authentication error")

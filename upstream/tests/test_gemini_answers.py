@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flow2api_upstream.gemini.calls import GeminiCalls
-from flow2api_upstream.gemini.handles import GeminiMedia, operation_handle
-from flow2api_upstream.gemini.images import image_body, image_result
-from flow2api_upstream.gemini.interactions import status_of, video_body
-from flow2api_upstream.gemini.reasons import BLOCK_REASONS, FINISH_CONTENT
+from flow2api_upstream.gemini.api import GeminiApi
+from flow2api_upstream.google.calls import GoogleCalls
+from flow2api_upstream.google.handles import GoogleMedia, GoogleOperation
+from flow2api_upstream.google.images import image_body, image_result
+from flow2api_upstream.google.interactions import status_of, video_body
+from flow2api_upstream.google.reasons import BLOCK_REASONS, FINISH_CONTENT
 from flow2api_upstream.port import (
     FailureClass,
     ImageCall,
@@ -21,10 +22,10 @@ from flow2api_upstream.port import (
     VideoKind,
 )
 
-CALLS = GeminiCalls(None, None, lambda: datetime(2026, 11, 23, tzinfo=UTC))
+CALLS = GoogleCalls(GeminiApi("http://gemini"), None, None, lambda: datetime(2026, 11, 23, tzinfo=UTC))
 PNG = b"\x89PNG\r\n\x1a\n" + b"\xfb\xff" * 20
 PICTURE = UploadedImage(inline=SourceImage(PNG, "image/png"))
-HANDLE = operation_handle("v1_abc")
+HANDLE = GoogleOperation("v1_abc").handle("gemini")
 
 
 def part(data=PNG, **more):
@@ -37,14 +38,14 @@ def candidate(*parts, **more):
 
 class TestImageBody:
     async def test_references_are_inline_in_standard_base64(self):
-        body = await image_body(ImageCall("gemini-3.1-flash-image", "cat", "16:9", "2K", 7, [PICTURE]))
+        body = await image_body("gemini", ImageCall("gemini-3.1-flash-image", "cat", "16:9", "2K", 7, [PICTURE]))
         text, picture = body["contents"][0]["parts"]
         assert text == {"text": "cat"}
         assert picture["inlineData"] == {"mimeType": "image/png", "data": base64.b64encode(PNG).decode()}
         assert body["generationConfig"]["imageConfig"] == {"aspectRatio": "16:9", "imageSize": "2K"}
 
     async def test_old_model_is_not_told_a_size(self):
-        body = await image_body(ImageCall("gemini-2.5-flash-image", "cat", "1:1", "1K", 7))
+        body = await image_body("gemini", ImageCall("gemini-2.5-flash-image", "cat", "1:1", "1K", 7))
         assert body["generationConfig"]["imageConfig"] == {"aspectRatio": "1:1"}
 
 
@@ -121,7 +122,7 @@ class TestImageAnswer:
 class TestVideoBody:
     async def body(self, kind, images=(), source=None):
         call = VideoCall("gemini-omni-1.1-flash", kind, "boat", "16:9", 8, "720p", 7, images, source, "rain")
-        return await video_body(call)
+        return await video_body("gemini", call)
 
     async def test_frame_of_every_body(self):
         body = await self.body(VideoKind.TEXT)
@@ -150,7 +151,7 @@ class TestVideoBody:
         assert [piece["type"] for piece in body["input"][0]["content"]] == ["text"] + ["image"] * image_count
 
     async def test_extension_names_the_interaction_before(self):
-        body = await self.body(VideoKind.EXTEND, source=GeminiMedia("v1_before").handle())
+        body = await self.body(VideoKind.EXTEND, source=GoogleMedia("v1_before").handle("gemini"))
         assert body["previous_interaction_id"] == "v1_before"
 
     @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ class TestInteraction:
     def test_completed_with_a_clip(self, where):
         status = self.status("completed", steps=self.output({"type": "video", "mime_type": "video/mp4", **where}))
         assert status.state is OperationState.SUCCEEDED
-        assert GeminiMedia.read(status.media) == GeminiMedia("v1_abc", where.get("uri", ""))
+        assert GoogleMedia.read("gemini", status.media) == GoogleMedia("v1_abc", uri=where.get("uri", ""))
 
     def test_completed_tells_what_it_counted_for(self):
         usage = {"total_input_tokens": 270, "total_output_tokens": 46336}

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flow2api_upstream.gemini.classify import Scope, failure_of_answer, failure_of_error
-from flow2api_upstream.gemini.reasons import INTERACTION_CONTENT
+from flow2api_upstream.google.classify import Scope, failure_of_answer, failure_of_error
+from flow2api_upstream.google.reasons import INTERACTION_CONTENT
 from flow2api_upstream.port import FailureClass as F
 
 NOW = datetime(2026, 7, 1, 20, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from flow2api_common.errors import NotFound
 from flow2api_common.settings import load_settings
 from flow2api_upstream.flow.handles import FlowMedia, FlowOperation
-from flow2api_upstream.gemini.handles import GeminiMedia, interaction_of, operation_handle
+from flow2api_upstream.google.handles import GoogleMedia, GoogleOperation
 from flow2api_upstream.port import Account, FailureClass, Secret, UpstreamFailure
 from flow2api_upstream.registry import build_registry
 from flow2api_upstream.settings import UpstreamSettings
@@ -18,8 +18,10 @@ def test_handles_survive_a_round_trip():
     operation = FlowOperation(name="n", project="p", workflow="w", operation="o", scene="s")
     assert FlowMedia.read(media.handle()) == media
     assert FlowOperation.read(operation.handle()) == operation
-    assert GeminiMedia.read(GeminiMedia("i", "https://u").handle()) == GeminiMedia("i", "https://u")
-    assert interaction_of(operation_handle("i")) == "i"
+    clip = GoogleMedia(interaction="i", uri="https://u")
+    assert GoogleMedia.read("gemini", clip.handle("gemini")) == clip
+    started = GoogleOperation(operation="projects/p/operations/o")
+    assert GoogleOperation.read("vertex", started.handle("vertex")) == started
 
 
 def test_handles_are_versioned_json():
@@ -28,7 +30,14 @@ def test_handles_are_versioned_json():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no json", "[]", '{"v": 2, "provider": "flow"}', '{"provider": "flow", "name": "n"}', operation_handle("i")],
+    [
+        "",
+        "no json",
+        "[]",
+        '{"v": 2, "provider": "flow"}',
+        '{"provider": "flow", "name": "n"}',
+        GoogleOperation("i").handle("gemini"),
+    ],
 )
 def test_foreign_handle_is_bad_input(text):
     with pytest.raises(UpstreamFailure) as raised:
@@ -38,7 +47,7 @@ def test_foreign_handle_is_bad_input(text):
 
 async def test_registry_knows_its_providers():
     registry = build_registry(load_settings(UpstreamSettings))
-    assert registry.names == ("flow", "gemini")
+    assert registry.names == ("flow", "gemini", "vertex")
     assert [registry.get(name).name for name in registry.names] == list(registry.names)
     with pytest.raises(NotFound) as raised:
         registry.get("other")

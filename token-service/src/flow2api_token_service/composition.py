@@ -268,7 +268,7 @@ async def _build(
     )
     line = WaitingLine(redis)
     queue = LeaseQueue(index=index, line=line, builder=builder, tasks=tasks, settings=settings)
-    effects = HealthEffects(changes=changes)
+    effects = HealthEffects(changes=changes, registry=registry)
     creator = TokenCreator(
         database=database,
         changes=changes,

@@ -63,6 +63,7 @@ RETRY_POLICY: Mapping[FailureClass, RetryRule] = MappingProxyType(
         FailureClass.VERIFICATION: _FINAL,
         FailureClass.FORBIDDEN: _ELSEWHERE,
         FailureClass.MODEL_GONE: RetryRule(other_route=True),
+        FailureClass.MODEL_NOT_HERE: _ELSEWHERE,
         FailureClass.MEDIA_GONE: RetryRule(same_token_attempts=1, upload_again=True),
         FailureClass.PROJECT_GONE: RetryRule(
             same_token_attempts=1, upload_again=True, other_project=True, other_token=True, other_route=True
@@ -151,6 +152,7 @@ _SERVICE_ERRORS: Mapping[FailureClass, _Builder] = MappingProxyType(
         FailureClass.VERIFICATION: _rejected("UPSTREAM_VERIFICATION_REQUIRED", message=VERIFICATION_MESSAGE),
         FailureClass.FORBIDDEN: _unavailable("UPSTREAM_FORBIDDEN"),
         FailureClass.MODEL_GONE: _unavailable("MODEL_GONE"),
+        FailureClass.MODEL_NOT_HERE: _unavailable("MODEL_GONE"),
         FailureClass.MEDIA_GONE: _request_error(NotFound, "MEDIA_NOT_FOUND"),
         FailureClass.PROJECT_GONE: _unavailable("UPSTREAM_UNAVAILABLE"),
         FailureClass.UPSTREAM: _unavailable("UPSTREAM_UNAVAILABLE"),

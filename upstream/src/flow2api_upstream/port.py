@@ -71,14 +71,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccessGrant:
-    """What a refresh buys. ``expire_time`` is None where the bearer does not end by itself; ``rotated_secret``
-    replaces the long-lived
-    secret when the upstream sent a new one."""
+    """What a refresh buys. ``expire_time`` is None where the bearer does not end by itself; ``project_id`` is the
+    project that the credential itself names, empty if it names none; ``rotated_secret`` replaces the long-lived secret
+    when the upstream sent a new one."""
 
     bearer: str = field(repr=False)
     expire_time: datetime | None
     email: str = ""
     name: str = ""
+    project_id: str = ""
     rotated_secret: Secret | None = None
 
 
@@ -162,6 +163,8 @@ class VideoCall:
     """One clip to make. ``aspect_ratio`` is ``16:9`` or ``9:16``; ``resolution`` ``720p``, ``1080p`` or ``4k``.
 
     ``images`` are in the order first frame, last frame, or references. ``source`` is the clip to extend or to upscale.
+    ``generate_audio`` and ``person_generation`` (``allow_all``, ``allow_adult``, ``dont_allow``; empty for the
+    upstream's default) count where the upstream lets one choose.
     """
 
     upstream_model: str
@@ -174,6 +177,8 @@ class VideoCall:
     images: Sequence[UploadedImage] = ()
     source: MediaHandle | None = None
     negative_prompt: str = ""
+    generate_audio: bool = True
+    person_generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,8 @@ class FailureClass(StrEnum):
     VERIFICATION = "verification"
     FORBIDDEN = "forbidden"
     MODEL_GONE = "model_gone"
+    MODEL_NOT_HERE = "model_not_here"
+    """The account's location has not got the model; another location may have it."""
     MEDIA_GONE = "media_gone"
     PROJECT_GONE = "project_gone"
     UPSTREAM = "upstream"
@@ -236,7 +243,8 @@ class UpstreamFailure(Exception):
     ``may_have_been_accepted`` is True when a paid call may have been charged although no answer came: it must not be
     repeated by
     itself. ``reason`` is the upstream's own word (for people and logs). ``message`` is one plain sentence without
-    secrets. ``proxy_id`` is `Account.proxy_id` of the call, noted by whoever made it.
+    secrets. ``advice`` is what the owner of the account has to do: for operators, never for clients. ``proxy_id`` is
+    `Account.proxy_id` of the call, noted by whoever made it.
     """
 
     def __init__(
@@ -249,6 +257,7 @@ class UpstreamFailure(Exception):
         retry_after: timedelta | None = None,
         may_have_been_accepted: bool = False,
         timed_out: bool = False,
+        advice: str = "",
     ) -> None:
         super().__init__(message)
         self.failure_class = failure_class
@@ -258,12 +267,17 @@ class UpstreamFailure(Exception):
         self.retry_after = retry_after
         self.may_have_been_accepted = may_have_been_accepted
         self.timed_out = timed_out
+        self.advice = advice
         self.proxy_id = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do; matched against what a request needs."""
+    """What a provider can do; matched against what a request needs.
+
+    ``has_locations``: an account is one project in one location. ``quotas_per_model``: limits are counted per model, so
+    that reaching several of them says nothing about the account as a whole.
+    """
 
     images: bool
     image_upscale: bool
@@ -272,6 +286,8 @@ class Capabilities:
     has_projects: bool
     refreshes: bool
     max_operations_per_check: int
+    has_locations: bool = False
+    quotas_per_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +313,8 @@ class Provider(Protocol):
     async def refresh(self, secret: Secret, *, proxy_url: str = "") -> AccessGrant:
         """Buy a bearer with the long-lived secret (providers without refresh answer the secret itself, unproved).
 
-        AUTH: the secret is dead, with ``reason`` ``st_expired``, ``no_access_token`` or ``st_refused``; NETWORK,
-        UPSTREAM and THROTTLED
-        prove nothing.
+        AUTH: the secret is dead, with a ``reason`` such as ``st_expired`` or ``key_revoked``, which becomes the reason
+        of the token's state; NETWORK, UPSTREAM and THROTTLED prove nothing.
         """
 
     async def probe(self, account: Account) -> AccountState:

@@ -24,6 +24,7 @@ _OUTCOMES: Mapping[FailureClass, token_pb2.Outcome.ValueType] = MappingProxyType
         FailureClass.VERIFICATION: token_pb2.OUTCOME_VERIFICATION_REQUIRED,
         FailureClass.FORBIDDEN: token_pb2.OUTCOME_FORBIDDEN,
         FailureClass.MODEL_GONE: token_pb2.OUTCOME_MODEL_GONE,
+        FailureClass.MODEL_NOT_HERE: token_pb2.OUTCOME_MODEL_NOT_HERE,
         # A file that is gone says nothing about the account.
         FailureClass.MEDIA_GONE: token_pb2.OUTCOME_BAD_INPUT,
         # Nor does a project that somebody has deleted; another one is made.

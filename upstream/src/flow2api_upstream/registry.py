@@ -9,6 +9,7 @@ from flow2api_upstream.gemini.provider import GeminiProvider
 from flow2api_upstream.http import HttpClient
 from flow2api_upstream.port import Provider
 from flow2api_upstream.settings import UpstreamSettings
+from flow2api_upstream.vertex.provider import VertexProvider
 
 
 class ProviderRegistry:
@@ -40,6 +41,7 @@ def build_registry(settings: UpstreamSettings, *, clock: Clock = utc_now) -> Pro
     return ProviderRegistry(
         [
             FlowProvider(settings, HttpClient(settings), clock=clock),
-            GeminiProvider(settings, HttpClient(settings)),
+            GeminiProvider(settings, HttpClient(settings), clock=clock),
+            VertexProvider(settings, HttpClient(settings), clock=clock),
         ]
     )

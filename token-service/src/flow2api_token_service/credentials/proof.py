@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,10 +10,17 @@ from datetime import datetime, timedelta
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
-from flow2api_token_service.health.states import Outcome, after_credits_seen, after_outcome, disabled
+from flow2api_token_service.health.states import (
+    Outcome,
+    UpstreamFacts,
+    after_credits_seen,
+    after_outcome,
+    disabled,
+)
 from flow2api_token_service.proxies.router import NoProxy, ProxyRouter
 from flow2api_token_service.secrets.vault import BEARER, SECRET, Vault, masked
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_upstream.advice import final_reason
 from flow2api_upstream.port import AccessGrant, AccountState, FailureClass, Provider, UpstreamFailure
 
 SESSION_EXPIRED = "st_expired"
@@ -21,6 +29,7 @@ SECRET_REFUSED = "secret_refused"  # noqa: S105 - a reason
 # Refreshes of bearers that end together spread over this share of the time before their end: with bearers of an hour
 # over seven and a half minutes, and on time before `credential.SOON`.
 _SPREAD = 0.5
+_SHOWN_OF_NAME = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,11 @@ async def look_at(provider: Provider, credential: Credential, router: ProxyRoute
         return Look(failure=UpstreamFailure(FailureClass.PROXY, error.message, reason="no_proxy"))
 
 
-def dead_reason(provider: Provider) -> str:
-    """Why a token is dead whose fresh bearer is refused."""
-    return SESSION_EXPIRED if provider.capabilities.refreshes else SECRET_REFUSED
+def dead_reason(provider: Provider, failure: UpstreamFailure) -> str:
+    """Why a token is dead whose fresh bearer is refused: the upstream's own word where it is known what to do."""
+    capabilities = provider.capabilities
+    usual = SESSION_EXPIRED if capabilities.refreshes and not capabilities.has_locations else SECRET_REFUSED
+    return final_reason(provider.name, failure.reason) or usual
 
 
 def store_grant(row: TokenRow, grant: AccessGrant, *, vault: Vault, margin: timedelta, now: datetime) -> None:
@@ -52,21 +63,45 @@ def store_grant(row: TokenRow, grant: AccessGrant, *, vault: Vault, margin: time
     row.bearer_expire_time = grant.expire_time
     row.refresh_time = refresh_time(grant.expire_time, margin=margin, now=now)
     row.credential_version += 1
+    row.refresh_problem = ""
     row.email = grant.email or row.email
     row.name = grant.name or row.name
     if grant.rotated_secret is not None:
         # The fingerprint of the secret as it was given stays beside the new one: somebody may give either again.
-        row.rotated_fingerprint = vault.fingerprint(grant.rotated_secret.value, purpose=row.provider)
+        row.rotated_fingerprint = fingerprint_of(row, grant.rotated_secret.value, vault=vault)
         row.sealed_secret = vault.seal(grant.rotated_secret.value, purpose=SECRET)
-        row.masked_secret = masked(grant.rotated_secret.value)
+        row.masked_secret = shown_secret(grant.rotated_secret.value)
 
 
 def store_secret(row: TokenRow, secret: str, *, vault: Vault) -> None:
-    """Write a long-lived secret."""
+    """Write a long-lived secret of the row's project and location."""
     row.sealed_secret = vault.seal(secret, purpose=SECRET)
-    row.secret_fingerprint = vault.fingerprint(secret, purpose=row.provider)
+    row.secret_fingerprint = fingerprint_of(row, secret, vault=vault)
     row.rotated_fingerprint = None
-    row.masked_secret = masked(secret)
+    row.masked_secret = shown_secret(secret)
+
+
+def fingerprint_of(row: TokenRow, secret: str, *, vault: Vault) -> str:
+    """By which a secret is found again; one that works in several locations is another one in each of them."""
+    return fingerprint(row.provider, secret, project_id=row.project_id, location=row.location, vault=vault)
+
+
+def fingerprint(provider: str, secret: str, *, project_id: str, location: str, vault: Vault) -> str:
+    """The same of what is no row yet."""
+    purpose = f"{provider}:{location}:{project_id}" if location else provider
+    return vault.fingerprint(secret, purpose=purpose)
+
+
+def shown_secret(secret: str) -> str:
+    """What people may see of a secret: its last characters, of a document those of the id of its key."""
+    if not secret.startswith("{"):
+        return masked(secret)
+    try:
+        document = json.loads(secret)
+    except ValueError:
+        return masked("")
+    named = document.get("private_key_id") or document.get("client_id") or document.get("type")
+    return f"…{named[-_SHOWN_OF_NAME:]}" if isinstance(named, str) else masked("")
 
 
 def store_look(row: TokenRow, look: Look, *, provider: Provider, now: datetime) -> None:
@@ -78,10 +113,13 @@ def store_look(row: TokenRow, look: Look, *, provider: Provider, now: datetime) 
         row.credits_read_at = now
         health = after_credits_seen(health, credit_count=look.seen.credits, now=now)
     elif look.failure is not None and look.failure.failure_class is FailureClass.AUTH:
-        health = disabled(health, reason=dead_reason(provider), now=now)
+        health = disabled(health, reason=dead_reason(provider, look.failure), now=now)
     elif look.failure is not None and look.failure.failure_class is FailureClass.VERIFICATION:
         outcome = Outcome.VERIFICATION_REQUIRED
         health = after_outcome(health, outcome, upstream_model="", retry_after=None, now=now)
+    elif look.failure is not None and final_reason(row.provider, look.failure.reason):
+        facts = UpstreamFacts(final_reason=final_reason(row.provider, look.failure.reason))
+        health = after_outcome(health, Outcome.FORBIDDEN, upstream_model="", retry_after=None, now=now, facts=facts)
     else:
         # Asked in vain: they are asked again after the usual interval, not in the next round.
         row.credits_read_at = now

@@ -29,7 +29,7 @@ from flow2api_token_service.leases.redis_lock import RedisLocks
 from flow2api_token_service.proxies.router import ProxyRouter
 from flow2api_token_service.secrets.vault import Vault
 from flow2api_token_service.tokens.changes import TokenChanges
-from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.models import MAX_PROBLEM_LENGTH, TokenRow
 from flow2api_upstream.failures import to_service_error
 from flow2api_upstream.port import AccessGrant, FailureClass, Provider, Secret, UpstreamFailure
 from flow2api_upstream.registry import ProviderRegistry
@@ -221,6 +221,7 @@ class Refresher:
                 store_health(row, after_outcome(health_of(row), outcome, upstream_model="", retry_after=None, now=now))
             else:
                 row.refresh_time = next_attempt(row.bearer_expire_time, pause=pause, now=now)
+                row.refresh_problem = (failure.reason or failure.failure_class)[:MAX_PROBLEM_LENGTH].lower()
             return True
 
         cause = Cause(actor=_ACTOR, cause=failure.failure_class, detail=failure.reason or "")
@@ -230,7 +231,13 @@ class Refresher:
             return credential
         if failure.failure_class is FailureClass.AUTH:
             raise _dead(row.state_reason) from failure
-        log.warning("token_refresh_failed", token_id=token_id, failure_class=failure.failure_class)
+        log.warning(
+            "token_refresh_failed",
+            token_id=token_id,
+            failure_class=failure.failure_class,
+            upstream_reason=failure.reason,
+            advice=failure.advice,
+        )
         if failure.failure_class is FailureClass.VERIFICATION:
             message = str(to_service_error(failure, paid=False))
             raise UpstreamRejected(message, reason="UPSTREAM_VERIFICATION_REQUIRED") from failure

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from flow2api_common.logs import get_logger
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
-from flow2api_token_service.health.states import Outcome, after_outcome
+from flow2api_token_service.health.states import Outcome, UpstreamFacts, after_outcome
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_upstream.advice import final_reason
+from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
 
@@ -19,8 +21,9 @@ GENERATION = "generation"
 class HealthEffects:
     """What outcomes do to tokens, in SQL and in the pool index."""
 
-    def __init__(self, *, changes: TokenChanges) -> None:
+    def __init__(self, *, changes: TokenChanges, registry: ProviderRegistry) -> None:
         self._changes = changes
+        self._registry = registry
 
     async def apply(
         self,
@@ -37,7 +40,13 @@ class HealthEffects:
         def change(row: TokenRow, now: datetime) -> bool:
             nonlocal before, after
             health = health_of(row)
-            new = after_outcome(health, outcome, upstream_model=upstream_model, retry_after=retry_after, now=now)
+            facts = UpstreamFacts(
+                quotas_per_model=self._registry.get(row.provider).capabilities.quotas_per_model,
+                final_reason=final_reason(row.provider, upstream_reason),
+            )
+            new = after_outcome(
+                health, outcome, upstream_model=upstream_model, retry_after=retry_after, now=now, facts=facts
+            )
             before, after = health.state, new.state
             if new == health:
                 return False

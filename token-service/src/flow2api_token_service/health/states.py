@@ -27,6 +27,8 @@ LONGEST_PROBE_PAUSE = timedelta(minutes=30)
 QUOTA_PAUSE = timedelta(hours=24)
 """The hour at which daily quotas begin anew is not known (docs/upstream/flow.md, section 12)."""
 TIER_PAUSE = timedelta(days=7)
+MODEL_PAUSE = timedelta(days=1)
+"""How long a token is not used for a model that its location has not got; then somebody may have got it there."""
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 REST_MEMORY = timedelta(hours=24)
 """How long a rest that is over is remembered, to grow if it is followed by another one."""
@@ -60,6 +62,7 @@ class Outcome(StrEnum):
     CONTENT_REJECTED = "content_rejected"
     BAD_INPUT = "bad_input"
     MODEL_GONE = "model_gone"
+    MODEL_NOT_HERE = "model_not_here"
     PROXY_FAILED = "proxy_failed"
 
 
@@ -74,6 +77,7 @@ class StateReason(StrEnum):
     ERRORS = "errors"
     AUTH_REJECTED = "auth_rejected"
     TIER_DENIED = "tier_denied"
+    MODEL_NOT_HERE = "model_not_here"
     ADMIN = "admin"
 
 
@@ -139,8 +143,30 @@ _SEVERITY = {
 _WAITING_FOR_A_PERSON = 4
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamFacts:
+    """What is known of a token's provider, and of its own word for an outcome.
+
+    ``quotas_per_model``: limits are counted per model, so that several of them reached say nothing about the token.
+    ``final_reason``: the upstream's word for what puts the whole token out of use until a person has done something;
+    empty where it has said no such thing.
+    """
+
+    quotas_per_model: bool = False
+    final_reason: str = ""
+
+
+_NO_FACTS = UpstreamFacts()
+
+
 def after_outcome(
-    health: Health, outcome: Outcome, *, upstream_model: str, retry_after: timedelta | None, now: datetime
+    health: Health,
+    outcome: Outcome,
+    *,
+    upstream_model: str,
+    retry_after: timedelta | None,
+    now: datetime,
+    facts: UpstreamFacts = _NO_FACTS,
 ) -> Health:
     """The health after a generation on ``upstream_model`` has ended like this.
 
@@ -153,11 +179,9 @@ def after_outcome(
         case Outcome.OK:
             return _after_success(health, upstream_model, now)
         case Outcome.RATE_LIMITED:
-            return _after_rate_limit(health, upstream_model, pause, now)
-        case Outcome.MODEL_QUOTA_EXHAUSTED:
-            return _with_rest(health, upstream_model, Rest(now + (pause or QUOTA_PAUSE), 0, StateReason.QUOTA))
-        case Outcome.TIER_DENIED:
-            return _with_rest(health, upstream_model, Rest(now + TIER_PAUSE, 0, StateReason.TIER_DENIED))
+            return _after_rate_limit(health, upstream_model, pause, now, model_alone=facts.quotas_per_model)
+        case Outcome.MODEL_QUOTA_EXHAUSTED | Outcome.TIER_DENIED | Outcome.MODEL_NOT_HERE:
+            return _with_rest(health, upstream_model, _rest_after(outcome, pause, now))
         case Outcome.ACCOUNT_QUOTA_EXHAUSTED:
             return _moved(health, TokenState.PARKED, StateReason.QUOTA, now, until=now + (pause or QUOTA_PAUSE))
         case Outcome.CREDITS_EXHAUSTED:
@@ -167,7 +191,7 @@ def after_outcome(
         case Outcome.AUTH_REJECTED:
             return _moved(health, TokenState.SUSPECT, StateReason.AUTH_REJECTED, now, until=now)
         case Outcome.FORBIDDEN:
-            return _after_error(health, TokenState.PARKED, StateReason.FORBIDDEN, now)
+            return _after_refusal(health, facts, now)
         case Outcome.UPSTREAM_ERROR | Outcome.NETWORK_ERROR:
             return _after_error(health, TokenState.SUSPECT, StateReason.ERRORS, now)
         case Outcome.UNUSED | Outcome.CONTENT_REJECTED | Outcome.BAD_INPUT | Outcome.MODEL_GONE | Outcome.PROXY_FAILED:
@@ -247,13 +271,15 @@ def _after_success(health: Health, model: str, now: datetime) -> Health:
     return health
 
 
-def _after_rate_limit(health: Health, model: str, pause: timedelta | None, now: datetime) -> Health:
+def _after_rate_limit(
+    health: Health, model: str, pause: timedelta | None, now: datetime, *, model_alone: bool
+) -> Health:
     before = health.rests.get(model)
     if before is not None and before.until > now:
         # It was in flight when the rest began; only what the upstream asks for makes the rest longer.
         until = max(before.until, now + (pause or timedelta(0)))
         return _with_rest(health, model, replace(before, until=until))
-    repeats = any(
+    repeats = not model_alone and any(
         rest.until > now and rest.reason == StateReason.RATE_LIMITED
         for name, rest in health.rests.items()
         if name != model
@@ -267,6 +293,20 @@ def _after_rate_limit(health: Health, model: str, pause: timedelta | None, now: 
     until = now + (pause or _growing(level, LONGEST_COOLDOWN))
     health = replace(health, cooldown_level=level)
     return _moved(health, TokenState.COOLING, StateReason.RATE_LIMITED, now, until=until)
+
+
+def _after_refusal(health: Health, facts: UpstreamFacts, now: datetime) -> Health:
+    if facts.final_reason:
+        return _moved(health, TokenState.PARKED, facts.final_reason, now)
+    return _after_error(health, TokenState.PARKED, StateReason.FORBIDDEN, now)
+
+
+def _rest_after(outcome: Outcome, pause: timedelta | None, now: datetime) -> Rest:
+    if outcome is Outcome.MODEL_QUOTA_EXHAUSTED:
+        return Rest(now + (pause or QUOTA_PAUSE), 0, StateReason.QUOTA)
+    if outcome is Outcome.TIER_DENIED:
+        return Rest(now + TIER_PAUSE, 0, StateReason.TIER_DENIED)
+    return Rest(now + MODEL_PAUSE, 0, StateReason.MODEL_NOT_HERE)
 
 
 def _after_error(health: Health, state: TokenState, reason: StateReason, now: datetime) -> Health:

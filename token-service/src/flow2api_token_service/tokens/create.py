@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
-from flow2api_common.errors import Conflict, Flow2APIError, InvalidArgument
-from flow2api_token_service.credentials.proof import store_grant, store_secret
+from flow2api_common.errors import Conflict, Flow2APIError, InvalidArgument, UpstreamUnavailable
+from flow2api_token_service.credentials.proof import fingerprint, store_grant, store_secret
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import store_health
 from flow2api_token_service.health.states import Health, TokenState
@@ -34,6 +34,9 @@ from flow2api_upstream.port import (
 )
 from flow2api_upstream.registry import ProviderRegistry
 
+DEFAULT_LOCATION = "global"
+"""Where Google's own SDK works too when it is told no location."""
+
 _NO_TOKEN_YET = 0
 
 
@@ -45,6 +48,7 @@ class NewToken:
     secret: Secret = field(repr=False)
     project_id: str = ""
     project_name: str = ""
+    location: str = ""
     remark: str = ""
     image_enabled: bool = True
     video_enabled: bool = True
@@ -65,18 +69,24 @@ class Proof:
 class TokenProver:
     """Proves secrets upstream."""
 
-    async def prove(self, provider: Provider, secret: Secret, *, project: Project, proxy_url: str) -> Proof:
+    async def prove(
+        self, provider: Provider, secret: Secret, *, project: Project, proxy_url: str, location: str = ""
+    ) -> Proof:
         """Exchange the secret, read tier and credits, and make a project where one is needed and none is given.
 
-        Raises UpstreamFailure; see `secret_refused`.
+        A project that the credential itself names is taken where none is given. Raises UpstreamFailure; see
+        `secret_refused`.
         """
         grant = await provider.refresh(secret, proxy_url=proxy_url)
         current = grant.rotated_secret or secret
+        if grant.project_id and not project.project_id:
+            project = Project(grant.project_id, grant.project_id)
         account = Account(
             token_id=_NO_TOKEN_YET,
             bearer=grant.bearer,
             session_token=current.value if provider.capabilities.has_projects else "",
             project_id=project.project_id,
+            location=location,
             proxy_url=proxy_url,
         )
         state = await provider.probe(account)
@@ -114,14 +124,21 @@ class TokenCreator:
         if new.provider not in self._registry.names:
             raise InvalidArgument.of("provider", f"There is no provider named {new.provider[:40]!r}.")
         provider = self._registry.get(new.provider)
+        new = replace(new, location=location_of(provider, new.location))
         await self._refuse_known(new)
         now = self._clock()
         title = new.project_name or title_of(now)
 
         async def add(route: Route) -> TokenRow:
             proof = await self._prover.prove(
-                provider, new.secret, project=Project(new.project_id, title), proxy_url=route.proxy_url
+                provider,
+                new.secret,
+                project=Project(new.project_id, title),
+                proxy_url=route.proxy_url,
+                location=new.location,
             )
+            if proof.project.project_id != new.project_id:
+                await self._refuse_known(replace(new, project_id=proof.project.project_id))
             row = self._row(new, provider, proof, self._clock())
             row.proxy_id = self._router.kept(route)
             return await self._changes.add(row, cause=Cause(actor=actor, cause="create"))
@@ -133,9 +150,11 @@ class TokenCreator:
 
     async def _refuse_known(self, new: NewToken) -> None:
         """Say no before the upstream is asked; the unique constraint says it again in a race."""
-        fingerprint = self._vault.fingerprint(new.secret.value, purpose=new.provider)
+        known = fingerprint(
+            new.provider, new.secret.value, project_id=new.project_id, location=new.location, vault=self._vault
+        )
         async with self._database.transaction(read_only=True) as session:
-            token_id = await TokenRepository(session).find_by_fingerprint(new.provider, fingerprint)
+            token_id = await TokenRepository(session).find_by_fingerprint(new.provider, known)
         if token_id is not None:
             raise Conflict(SECRET_IN_POOL, reason="TOKEN_EXISTS", metadata={"token_id": str(token_id)})
 
@@ -144,7 +163,7 @@ class TokenCreator:
         row = TokenRow(
             provider=new.provider,
             credential_version=0,
-            location="",
+            location=new.location,
             email="",
             name="",
             remark=new.remark,
@@ -194,11 +213,25 @@ def store_own_proxy(row: TokenRow, proxy: ProxyAddress | None, *, vault: Vault) 
         row.proxy_id = None
 
 
+def location_of(provider: Provider, location: str) -> str:
+    """Where a token is to work. Raises InvalidArgument where its provider has no locations."""
+    if provider.capabilities.has_locations:
+        return location or DEFAULT_LOCATION
+    if location:
+        raise InvalidArgument.of("location", f"Tokens of {provider.name} have no location.")
+    return ""
+
+
 def secret_refused(failure: UpstreamFailure) -> Flow2APIError:
-    """What the failure to prove a secret means: InvalidArgument when the upstream refuses it."""
-    if failure.failure_class is FailureClass.AUTH:
-        reason = failure.reason or "refused"
-        return InvalidArgument.of(
-            "secret", f"The upstream does not accept this secret ({reason}).", reason="SECRET_REFUSED"
-        )
+    """What the failure to prove a secret means: InvalidArgument when the upstream refuses it or what it stands for.
+
+    The message tells an administrator what to do, where that is known.
+    """
+    reason = failure.reason or "refused"
+    is_refused = failure.failure_class in {FailureClass.AUTH, FailureClass.FORBIDDEN, FailureClass.CREDITS}
+    if failure.failure_class is FailureClass.AUTH or (is_refused and failure.advice):
+        message = failure.advice or "The upstream does not accept this secret"
+        return InvalidArgument.of("secret", f"{message.rstrip('.')} ({reason}).", reason="SECRET_REFUSED")
+    if failure.failure_class in {FailureClass.UPSTREAM, FailureClass.NETWORK} and failure.advice:
+        return UpstreamUnavailable(f"{failure.advice.rstrip('.')} ({reason}).", retry_after=failure.retry_after)
     return to_service_error(failure, paid=False)

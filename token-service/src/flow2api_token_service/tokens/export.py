@@ -29,6 +29,7 @@ class ExportedToken(BaseModel):
     secret: SecretStr
     project_id: str = ""
     project_name: str = ""
+    location: str = ""
     remark: str = ""
     image_enabled: bool = True
     video_enabled: bool = True
@@ -77,6 +78,7 @@ class TokenExporter:
             secret=SecretStr(self._vault.open(row.sealed_secret, purpose=SECRET)),
             project_id=row.project_id,
             project_name=row.project_name,
+            location=row.location,
             remark=row.remark,
             image_enabled=row.image_enabled,
             video_enabled=row.video_enabled,

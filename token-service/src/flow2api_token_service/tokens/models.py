@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from flow2api_common.database import UtcDateTime
 from flow2api_token_service.models_base import BIG_ID, SCHEMA, Base
 
+MAX_PROBLEM_LENGTH = 64
+
 
 def _token_key() -> ForeignKey:
     return ForeignKey(f"{SCHEMA}.tokens.id", ondelete="CASCADE")
@@ -41,6 +43,8 @@ class TokenRow(Base):
     sealed_bearer: Mapped[str | None] = mapped_column("at", Text)
     bearer_expire_time: Mapped[datetime | None] = mapped_column("at_expires", UtcDateTime)
     refresh_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Why the bearer could not be renewed the last time; empty when it could.
+    refresh_problem: Mapped[str] = mapped_column(String(MAX_PROBLEM_LENGTH), default="", server_default="")
     credential_version: Mapped[int] = mapped_column(BigInteger, default=0)
     sealed_proxy_url: Mapped[str | None] = mapped_column("proxy_url", Text)
     masked_proxy: Mapped[str] = mapped_column(String(300), default="")

@@ -42,6 +42,8 @@ _STATES = {number: state for state, number in STATE_TO_PROTO.items()}
 _ONE_WORD = re.compile(r"[!-~]+")
 """Session tokens and API keys; only the keys of service accounts are documents."""
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_.-]*")
+_LOCATION = re.compile(r"[a-z]+(-[a-z]+){0,3}\d{0,2}")
+_MAX_LOCATION_LENGTH = 40
 _SECRET_FIELD = "secret"  # noqa: S105 - a field name
 _PROXY_FIELD = "proxy_url"
 
@@ -65,6 +67,7 @@ def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
         secret=_secret(request.secret),
         project_id=request.project_id,
         project_name=request.project_name,
+        location=_location(request.location),
         remark=request.remark,
         image_enabled=request.image_enabled if request.HasField("image_enabled") else True,
         video_enabled=request.video_enabled if request.HasField("video_enabled") else True,
@@ -108,6 +111,13 @@ def check_project_id(project_id: str) -> None:
     """It becomes a part of paths, and may be empty."""
     if project_id in {".", ".."} or _PROJECT_ID.fullmatch(project_id) is None:
         raise InvalidArgument.of("project_id", "A project id has letters, digits, '-', '_' and '.' only.")
+
+
+def _location(text: str) -> str:
+    """It becomes a part of the name of a host, and may be empty."""
+    if text and (_LOCATION.fullmatch(text) is None or len(text) > _MAX_LOCATION_LENGTH):
+        raise InvalidArgument.of("location", "A location is like 'us-central1', 'global', 'us' or 'eu'.")
+    return text
 
 
 def page_bounds(page_size: int, page_token: str) -> tuple[int, int]:

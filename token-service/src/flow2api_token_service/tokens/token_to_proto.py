@@ -15,6 +15,7 @@ from flow2api_token_service.health.states import TokenState
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, LiveToken
 from flow2api_token_service.stats.counters import Counters, counters_of, with_counted
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_upstream.advice import advice_for
 
 STATE_TO_PROTO = {
     TokenState.ACTIVE: token_pb2.TOKEN_STATE_ACTIVE,
@@ -32,7 +33,8 @@ def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> t
     """A token as people see it: no secret. ``live`` is what Redis knows; the row's stats and rests must be loaded."""
     live = live or _NOTHING_LIVE
     counters = with_counted(counters_of(row), live.pending_stats)
-    state = health_of(row).state_at(now)
+    health = health_of(row)
+    state = health.state_at(now)
     is_at_rest = state == row.state and state is not TokenState.ACTIVE
     message = token_pb2.Token(
         token_id=row.id,
@@ -60,6 +62,19 @@ def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> t
         video_leases=live.video_leases,
         own_proxy=row.masked_proxy,
         proxy_id=row.proxy_id or 0,
+        location=row.location,
+        state_message=advice_for(row.provider, row.state_reason if is_at_rest else row.refresh_problem),
+        refresh_problem=row.refresh_problem,
+        rests=[
+            token_pb2.TokenRest(
+                upstream_model=model,
+                reason=rest.reason,
+                until_time=timestamp(rest.until),
+                message=advice_for(row.provider, rest.reason),
+            )
+            for model, rest in sorted(health.rests.items())
+            if rest.until > now
+        ],
     )
     if counters.credits is not None:
         message.credits = counters.credits

@@ -81,6 +81,10 @@ class TokenEditor:
             raise InvalidArgument.of("update_mask", f"These fields cannot be changed: {', '.join(unknown)}.")
         async with self._database.transaction(read_only=True) as session:
             row = await TokenRepository(session).get(token_id)
+        if self._registry.get(row.provider).capabilities.has_locations and "project_id" in update.values:
+            raise InvalidArgument.of(
+                "project_id", "This token is one project in one location: add another token for another project."
+            )
         proof = None
         if update.secret is not None:
             proof = await self._prove(row, update, update.secret)
@@ -118,13 +122,17 @@ class TokenEditor:
         # A project belongs to the account; only one that the update names may belong to the new secret's account.
         project = Project(str(update.values.get("project_id", "")), row.project_name or "Flow2API")
         provider = self._registry.get(row.provider)
+        if provider.capabilities.has_locations:
+            project = Project(row.project_id, row.project_name)
         credential = self._store.open(row)
         if update.changes_proxy:
             credential = replace(credential, own_proxy_url=update.proxy.url if update.proxy else "")
         try:
             return await self._router.with_proxy(
                 credential,
-                lambda routed: self._prover.prove(provider, secret, project=project, proxy_url=routed.proxy_url),
+                lambda routed: self._prover.prove(
+                    provider, secret, project=project, proxy_url=routed.proxy_url, location=row.location
+                ),
             )
         except UpstreamFailure as failure:
             raise secret_refused(failure) from failure

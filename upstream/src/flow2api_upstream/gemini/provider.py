@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from flow2api_common.clock import Clock, utc_now
-from flow2api_upstream.gemini import files, images, interactions, models
-from flow2api_upstream.gemini.calls import GeminiCalls
+from flow2api_upstream.gemini import files, models
+from flow2api_upstream.gemini.api import GeminiApi
+from flow2api_upstream.gemini.uploads import fitted
+from flow2api_upstream.google import checks, images, interactions, veo
+from flow2api_upstream.google.calls import GoogleCalls
+from flow2api_upstream.google.handles import GoogleMedia
 from flow2api_upstream.http import HttpClient
 from flow2api_upstream.port import (
     AccessGrant,
@@ -32,11 +37,12 @@ from flow2api_upstream.settings import UpstreamSettings
 _CAPABILITIES = Capabilities(
     images=True,
     image_upscale=False,
-    video_kinds=frozenset(interactions.KINDS),
+    video_kinds=frozenset(interactions.KINDS) | frozenset(veo.KINDS),
     has_credits=False,
     has_projects=False,
     refreshes=False,
-    max_operations_per_check=interactions.MAX_OPERATIONS_PER_CHECK,
+    max_operations_per_check=checks.MAX_OPERATIONS_PER_CHECK,
+    quotas_per_model=True,
 )
 
 
@@ -45,7 +51,8 @@ class GeminiProvider:
 
     def __init__(self, settings: UpstreamSettings, client: HttpClient, *, clock: Clock = utc_now) -> None:
         self._client = client
-        self._calls = GeminiCalls(settings, client, clock)
+        self._api = GeminiApi(settings.gemini_url.rstrip("/"))
+        self._calls = GoogleCalls(self._api, settings, client, clock)
 
     @property
     def name(self) -> str:
@@ -54,7 +61,7 @@ class GeminiProvider:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Pictures of every size at once, clips by interactions; no projects, no credits, nothing to refresh."""
+        """Pictures of every size at once, clips by interactions and Veo; no projects or credits, nothing to refresh."""
         return _CAPABILITIES
 
     async def refresh(self, secret: Secret, *, proxy_url: str = "") -> AccessGrant:  # noqa: ARG002 -- the port's
@@ -63,7 +70,7 @@ class GeminiProvider:
 
     async def probe(self, account: Account) -> AccountState:
         """Prove the key."""
-        return await models.probe(self._calls, account)
+        return await models.probe(self._calls, self._api, account)
 
     async def create_project(self, account: Account, title: str) -> Project:  # noqa: ARG002 -- the port's
         """Not here: raises BAD_INPUT."""
@@ -75,7 +82,8 @@ class GeminiProvider:
 
     async def generate_image(self, account: Account, call: ImageCall) -> ImageResult:
         """Make one picture of any resolution that the model has."""
-        return await images.generate_image(self._calls, account, call)
+        references = await fitted(self._calls, self._api, account, call.references)
+        return await images.generate_image(self._calls, account, replace(call, references=references))
 
     async def upscale_image(
         self,
@@ -87,14 +95,17 @@ class GeminiProvider:
         raise _unsupported("The Gemini API makes large pictures at once; it enlarges none.")
 
     async def submit_video(self, account: Account, call: VideoCall) -> VideoSubmission:
-        """Hand in one clip."""
-        return await interactions.submit_video(self._calls, account, call)
+        """Hand in one clip, by the call that its model has."""
+        if veo.is_veo(call.upstream_model):
+            return await veo.submit_video(self._calls, account, call, veo.VeoExtras(source=self._source_of(call)))
+        pictures = await fitted(self._calls, self._api, account, call.images)
+        return await interactions.submit_video(self._calls, account, replace(call, images=pictures))
 
     async def check_videos(
         self, account: Account, operations: Sequence[OperationHandle]
     ) -> Mapping[OperationHandle, OperationStatus]:
         """Look at the clips, one call each."""
-        return await interactions.check_videos(self._calls, account, operations)
+        return await checks.check_videos(self._calls, account, operations)
 
     def fetch_video(self, account: Account, media: MediaHandle) -> AbstractAsyncContextManager[MediaStream]:
         """Open a finished clip."""
@@ -107,6 +118,11 @@ class GeminiProvider:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+    def _source_of(self, call: VideoCall) -> dict[str, str] | None:
+        """The clip to extend, by the URI of its file. Source: docs/upstream/google-official.md, section 8."""
+        uri = GoogleMedia.read(self._api.provider, call.source).uri if call.source else ""
+        return {"uri": uri} if uri else None
 
 
 def _unsupported(message: str) -> UpstreamFailure:

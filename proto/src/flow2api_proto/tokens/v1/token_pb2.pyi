@@ -3,10 +3,12 @@
 isort:skip_file
 The resources of the token pool: tokens, their credentials and their leases."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -147,6 +149,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """The upstream does not know the model: the route's fault, not the token's."""
     OUTCOME_PROXY_FAILED: _Outcome.ValueType  # 16
     """The proxy did not let the call through: not the token's fault, unless the proxy is the token's own. See `proxy_id`."""
+    OUTCOME_MODEL_NOT_HERE: _Outcome.ValueType  # 17
+    """The token's location has not got the model, another location may: the token rests for that model alone."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """How a generation ended, seen from the token: the rows of the health table in docs/design.md, section 6."""
@@ -185,6 +189,8 @@ OUTCOME_MODEL_GONE: Outcome.ValueType  # 15
 """The upstream does not know the model: the route's fault, not the token's."""
 OUTCOME_PROXY_FAILED: Outcome.ValueType  # 16
 """The proxy did not let the call through: not the token's fault, unless the proxy is the token's own. See `proxy_id`."""
+OUTCOME_MODEL_NOT_HERE: Outcome.ValueType  # 17
+"""The token's location has not got the model, another location may: the token rests for that model alone."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
@@ -219,6 +225,10 @@ class Token(_message.Message):
     VIDEO_LEASES_FIELD_NUMBER: _builtins.int
     OWN_PROXY_FIELD_NUMBER: _builtins.int
     PROXY_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    STATE_MESSAGE_FIELD_NUMBER: _builtins.int
+    RESTS_FIELD_NUMBER: _builtins.int
+    REFRESH_PROBLEM_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """Identifier, assigned by the server."""
     provider: _builtins.str
@@ -259,6 +269,14 @@ class Token(_message.Message):
     """Address of the token's own proxy without user and password; empty when it has none and goes through those of ProxyService."""
     proxy_id: _builtins.int
     """The proxy of ProxyService that the token keeps to; 0 for none yet, or when it has one of its own."""
+    location: _builtins.str
+    """Upstream location, e.g. `us-central1`; empty for providers without locations."""
+    state_message: _builtins.str
+    """What the owner of the account has to do about `state_reason` or `refresh_problem`, for people; empty when nothing can be
+    said.
+    """
+    refresh_problem: _builtins.str
+    """Why the access token could not be renewed the last time, e.g. `clock_wrong`; empty when it could."""
     @_builtins.property
     def state_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it is in this state."""
@@ -282,6 +300,10 @@ class Token(_message.Message):
     @_builtins.property
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
         """When a lease was last taken on it; unset before the first."""
+
+    @_builtins.property
+    def rests(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenRest]:
+        """Models that the token is not used for at the moment."""
 
     def __init__(
         self,
@@ -312,16 +334,56 @@ class Token(_message.Message):
         video_leases: _builtins.int = ...,
         own_proxy: _builtins.str = ...,
         proxy_id: _builtins.int = ...,
+        location: _builtins.str = ...,
+        state_message: _builtins.str = ...,
+        rests: _abc.Iterable[Global___TokenRest] | None = ...,
+        refresh_problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "last_use_time", b"last_use_time", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "masked_secret", b"masked_secret", "name", b"name", "own_proxy", b"own_proxy", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_id", b"proxy_id", "remark", b"remark", "state", b"state", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "location", b"location", "masked_secret", b"masked_secret", "name", b"name", "own_proxy", b"own_proxy", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_id", b"proxy_id", "refresh_problem", b"refresh_problem", "remark", b"remark", "rests", b"rests", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__credits: _TypeAlias = _typing.Literal["credits"]  # noqa: Y015
     _WhichOneofArgType__credits: _TypeAlias = _typing.Literal["_credits", b"_credits"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__credits) -> _WhichOneofReturnType__credits | None: ...
 
 Global___Token: _TypeAlias = Token  # noqa: Y015
+
+@_typing.final
+class TokenRest(_message.Message):
+    """A pause of a token for one model, such as after its quota was used up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    upstream_model: _builtins.str
+    """The model."""
+    reason: _builtins.str
+    """Why: `rate_limited`, `quota`, `tier_denied` or `model_not_here`."""
+    message: _builtins.str
+    """What can be done about it, for people; empty when nothing can be said."""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself."""
+
+    def __init__(
+        self,
+        *,
+        upstream_model: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "until_time", b"until_time", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenRest: _TypeAlias = TokenRest  # noqa: Y015
 
 @_typing.final
 class TokenStats(_message.Message):

@@ -67,6 +67,7 @@ class CreateTokenRequest(_message.Message):
     IMAGE_CONCURRENCY_FIELD_NUMBER: _builtins.int
     VIDEO_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PROXY_URL_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Upstream family; empty means `flow`."""
     secret: _builtins.str
@@ -87,6 +88,8 @@ class CreateTokenRequest(_message.Message):
     """Videos at the same time, -1 for unlimited; default by setting."""
     proxy_url: _builtins.str
     """A proxy of this token alone, as in CreateProxyRequest; empty: it goes through those of ProxyService, if there are any."""
+    location: _builtins.str
+    """Upstream location, where the provider has locations, e.g. `us-central1`; empty: `global`. One token is one location."""
     def __init__(
         self,
         *,
@@ -100,10 +103,11 @@ class CreateTokenRequest(_message.Message):
         image_concurrency: _builtins.int | None = ...,
         video_concurrency: _builtins.int | None = ...,
         proxy_url: _builtins.str = ...,
+        location: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_url", b"proxy_url", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "location", b"location", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_url", b"proxy_url", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_concurrency: _TypeAlias = _typing.Literal["image_concurrency"]  # noqa: Y015
     _WhichOneofArgType__image_concurrency: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency"]  # noqa: Y015

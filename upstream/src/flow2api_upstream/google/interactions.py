@@ -3,18 +3,18 @@
 Source: docs/upstream/google-official.md, section 6.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import quote
 
 from flow2api_upstream.base64_text import encode_image
-from flow2api_upstream.gemini import reasons
-from flow2api_upstream.gemini.calls import GeminiCalls
-from flow2api_upstream.gemini.classify import Scope, content, failure_of_error, reads_as_refusal, upstream
-from flow2api_upstream.gemini.handles import GeminiMedia, interaction_of, operation_handle
-from flow2api_upstream.gemini.images import inline_images
+from flow2api_upstream.google import reasons
+from flow2api_upstream.google.calls import GoogleCalls
+from flow2api_upstream.google.classify import Scope, content, failure_of_error, reads_as_refusal, upstream
+from flow2api_upstream.google.handles import GoogleMedia, GoogleOperation
+from flow2api_upstream.google.inputs import uploaded_uri
+from flow2api_upstream.http import HttpRequest
 from flow2api_upstream.json_reading import first_text, int_at, object_at, objects_at, text_at
 from flow2api_upstream.port import (
     Account,
@@ -22,6 +22,7 @@ from flow2api_upstream.port import (
     OperationHandle,
     OperationState,
     OperationStatus,
+    UploadedImage,
     UpstreamFailure,
     UsageCount,
     VideoCall,
@@ -30,15 +31,10 @@ from flow2api_upstream.port import (
 )
 from flow2api_upstream.prompts import prompt_text
 
-PATH = "/v1beta/interactions"
 SCHEMA = {"api-revision": "2026-05-20"}
 """Pins the answers with ``steps``."""
 
-MAX_OPERATIONS_PER_CHECK = 10
-"""Our choice: each look is a call of its own, so these run at the same time."""
-
 _MAX_SEED = 2**31 - 1
-_OF_ONE_OPERATION = frozenset({FailureClass.UPSTREAM, FailureClass.BAD_INPUT, FailureClass.CONTENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +57,16 @@ KINDS: Mapping[VideoKind, KindRule] = MappingProxyType(
 )
 
 
-async def submit_video(calls: GeminiCalls, account: Account, call: VideoCall) -> VideoSubmission:
-    """Create an interaction in the background."""
+async def submit_video(calls: GoogleCalls, account: Account, call: VideoCall, *, bucket: str = "") -> VideoSubmission:
+    """Create an interaction in the background. ``bucket``: where Vertex shall put the clip; without one it comes in
+    the answer there."""
+    has_media = call.source is not None or any(image.handle for image in call.images)
     answer = await calls.call(
         account,
         "POST",
-        PATH,
-        await video_body(call),
-        scope=Scope.GENERATION_WITH_MEDIA if call.source else Scope.GENERATION,
+        calls.api.interactions_url(account),
+        await video_body(calls.api.provider, call, bucket=bucket),
+        scope=Scope.GENERATION_WITH_MEDIA if has_media else calls.api.generation_scope,
         timeout=calls.settings.video_submit_timeout,
         paid=True,
         headers=SCHEMA,
@@ -76,24 +74,22 @@ async def submit_video(calls: GeminiCalls, account: Account, call: VideoCall) ->
     interaction = text_at(answer, "id")
     if not interaction:
         raise upstream("The upstream's answer names no interaction.", "malformed_answer", paid=True)
-    return VideoSubmission(operation=operation_handle(interaction), operation_name=interaction)
+    handle = GoogleOperation(interaction=interaction).handle(calls.api.provider)
+    return VideoSubmission(operation=handle, operation_name=interaction)
 
 
-async def video_body(call: VideoCall) -> dict[str, object]:
+async def video_body(provider: str, call: VideoCall, *, bucket: str = "") -> dict[str, object]:
     """The body of a creation. Raises BAD_INPUT for what the kind cannot take."""
     rule = KINDS.get(call.kind)
     if rule is None or not rule.min_images <= len(call.images) <= rule.max_images:
         raise UpstreamFailure(
-            FailureClass.BAD_INPUT, f"The Gemini API makes no clip like this: {call.kind}.", reason="video_kind"
+            FailureClass.BAD_INPUT, f"This model makes no clip like this: {call.kind}.", reason="video_kind"
         )
     parts: list[dict[str, object]] = []
     prompt = prompt_text(call.prompt, call.negative_prompt)
     if prompt:
         parts.append({"type": "text", "text": prompt})
-    parts += [
-        {"type": "image", "mime_type": image.mime_type, "data": await encode_image(image)}
-        for image in inline_images(call.images)
-    ]
+    parts += [await _picture(provider, image) for image in call.images]
     body: dict[str, object] = {
         "model": call.upstream_model,
         "input": [{"type": "user_input", "content": parts}],
@@ -102,7 +98,7 @@ async def video_body(call: VideoCall) -> dict[str, object]:
             "aspect_ratio": call.aspect_ratio,
             "duration": f"{call.duration_seconds}s",
             "resolution": call.resolution,
-            "delivery": "uri",
+            **_delivery(provider, bucket),
         },
         "generation_config": {
             "seed": call.seed % (_MAX_SEED + 1),
@@ -112,62 +108,44 @@ async def video_body(call: VideoCall) -> dict[str, object]:
         "store": True,
     }
     if call.kind is VideoKind.EXTEND:
-        source = GeminiMedia.read(call.source).interaction if call.source else ""
+        source = GoogleMedia.read(provider, call.source).interaction if call.source else ""
         if not source:
-            raise UpstreamFailure(FailureClass.BAD_INPUT, "An extension needs a source clip.", reason="source")
+            raise UpstreamFailure(
+                FailureClass.BAD_INPUT, "An extension needs a clip that this model has made.", reason="source"
+            )
         body["previous_interaction_id"] = source
     return body
 
 
-async def check_videos(
-    calls: GeminiCalls, account: Account, handles: Sequence[OperationHandle]
-) -> dict[OperationHandle, OperationStatus]:
-    """One look at each, all at the same time. What concerns the account as a whole is raised.
-
-    An interaction that cannot be read although others can is MISSING in this look.
-    """
-    limit = asyncio.Semaphore(MAX_OPERATIONS_PER_CHECK)
-
-    async def look(handle: OperationHandle) -> OperationStatus | UpstreamFailure:
-        async with limit:
-            try:
-                return await _check(calls, account, handle)
-            except UpstreamFailure as failure:
-                return failure
-
-    looks = dict(zip(handles, await asyncio.gather(*(look(handle) for handle in handles)), strict=True))
-    failures = [outcome for outcome in looks.values() if isinstance(outcome, UpstreamFailure)]
-    for failure in failures:
-        if failure.failure_class not in _OF_ONE_OPERATION or len(failures) == len(looks):
-            raise failure
-    return {
-        handle: OperationStatus(handle, OperationState.MISSING) if isinstance(outcome, UpstreamFailure) else outcome
-        for handle, outcome in looks.items()
-    }
+def _delivery(provider: str, bucket: str) -> dict[str, object]:
+    if provider == "gemini":
+        return {"delivery": "uri"}
+    return {"delivery": "uri", "gcs_uri": bucket} if bucket else {"delivery": "inline"}
 
 
-async def _check(calls: GeminiCalls, account: Account, handle: OperationHandle) -> OperationStatus:
-    try:
-        answer = await read_interaction(calls, account, interaction_of(handle))
-    except UpstreamFailure as failure:
-        if failure.http_status == 404:
-            # Who follows it decides when it is lost. Nothing says that its price is given back then.
-            return OperationStatus(handle, OperationState.MISSING)
-        raise
-    return status_of(calls, handle, answer)
+async def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
+    if image.inline is not None:
+        return {"type": "image", "mime_type": image.inline.mime_type, "data": await encode_image(image.inline)}
+    media = uploaded_uri(provider, image)
+    return {"type": "image", "mime_type": media.mime_type, "uri": media.uri}
 
 
-async def read_interaction(calls: GeminiCalls, account: Account, interaction: str) -> Mapping[str, object]:
-    """The interaction as it stands."""
-    path = f"{PATH}/{quote(interaction, safe='')}"
-    return await calls.call(account, "GET", path, scope=Scope.STATUS, headers=SCHEMA)
+async def read_interaction(calls: GoogleCalls, account: Account, interaction: str) -> Mapping[str, object]:
+    """The interaction as it stands, a clip inside it cut short."""
+    return await calls.short_answer(interaction_request(calls, account, interaction), scope=Scope.STATUS)
 
 
-def status_of(calls: GeminiCalls, handle: OperationHandle, answer: Mapping[str, object]) -> OperationStatus:
+def interaction_request(calls: GoogleCalls, account: Account, interaction: str) -> HttpRequest:
+    """How an interaction is read."""
+    url = f"{calls.api.interactions_url(account)}/{quote(interaction, safe='')}"
+    return calls.request(account, "GET", url, headers=SCHEMA)
+
+
+def status_of(calls: GoogleCalls, handle: OperationHandle, answer: Mapping[str, object]) -> OperationStatus:
     """What an interaction's answer says. Unknown words are PENDING: the job's own deadline ends them."""
     match text_at(answer, "status"):
         case "completed":
-            return _completed(handle, answer)
+            return _completed(calls.api.provider, handle, answer)
         case "failed":
             failure = _failure_of(calls, answer)
         case "in_progress":
@@ -198,12 +176,14 @@ def videos_of(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
     ]
 
 
-def _completed(handle: OperationHandle, answer: Mapping[str, object]) -> OperationStatus:
+def _completed(provider: str, handle: OperationHandle, answer: Mapping[str, object]) -> OperationStatus:
     videos = videos_of(answer)
     if videos:
-        media = GeminiMedia(interaction_of(handle), text_at(videos[-1], "uri"))
+        media = GoogleMedia(
+            interaction=GoogleOperation.read(provider, handle).interaction, uri=text_at(videos[-1], "uri")
+        )
         return OperationStatus(
-            handle, OperationState.SUCCEEDED, media=media.handle(), progress=1.0, usage=_usage_of(answer)
+            handle, OperationState.SUCCEEDED, media=media.handle(provider), progress=1.0, usage=_usage_of(answer)
         )
     text = " ".join(text_at(piece, "text") for piece in outputs_of(answer)).strip()
     failure = (
@@ -222,7 +202,7 @@ def _usage_of(answer: Mapping[str, object]) -> UsageCount | None:
     return UsageCount(input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
 
 
-def _failure_of(calls: GeminiCalls, answer: Mapping[str, object]) -> UpstreamFailure:
+def _failure_of(calls: GoogleCalls, answer: Mapping[str, object]) -> UpstreamFailure:
     errors = [*objects_at(answer, "errors"), *objects_at(answer, "error")]
     errors += [error for step in objects_at(answer, "steps") if (error := object_at(step, "error"))]
     if not errors:
@@ -230,5 +210,5 @@ def _failure_of(calls: GeminiCalls, answer: Mapping[str, object]) -> UpstreamFai
     by_content = (error for error in errors if text_at(error, "code").lower() in reasons.INTERACTION_CONTENT)
     error = next(by_content, errors[0])
     number = int_at(error, "code")
-    scope = Scope.STATUS if number is None else Scope.GENERATION
+    scope = Scope.STATUS if number is None else calls.api.generation_scope
     return failure_of_error(error, scope=scope, now=calls.clock())

@@ -3,6 +3,7 @@
 Source: docs/upstream/google-official.md, sections 5, 6 and 10.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -120,3 +121,30 @@ HTTP_OF_STATUS: Mapping[str, int] = MappingProxyType(
         "DEADLINE_EXCEEDED": 504,
     }
 )
+
+_SUPPORT_CODE = re.compile(r"\b\d{8}\b")
+_BY_CATEGORY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "it may show a child": ("58061214", "17301594"),
+        "it may show a well-known person": ("29310472", "15236754"),
+        "dangerous content": ("62263041",),
+        "hateful content": ("57734940", "22137204"),
+        "its content": ("74803281", "29578790", "42876398"),
+        "people or faces are not allowed by the settings": ("39322892",),
+        "personal information": ("92201652",),
+        "prohibited content": ("89371032", "49114662", "72817394"),
+        "sexual content": ("90789179", "63429089", "43188360"),
+        "toxic content": ("78610348",),
+        "violence": ("61493863", "56562880"),
+        "vulgar content": ("32635315",),
+    }
+)
+SUPPORT_CODES: Mapping[str, str] = MappingProxyType(
+    {code: words for words, codes in _BY_CATEGORY.items() for code in codes}
+)
+"""Why a result was withheld. Source: docs/upstream/google-official.md, section 7."""
+
+
+def support_codes(text: str) -> list[str]:
+    """The support codes in the words of a filter."""
+    return _SUPPORT_CODE.findall(text)

@@ -1,20 +1,18 @@
 """Pictures by ``generateContent``. Source: docs/upstream/google-official.md, section 5."""
 
-from collections.abc import Mapping, Sequence
-from urllib.parse import quote
+from collections.abc import Mapping
 
 from flow2api_common.media_types import image_mime_type
 from flow2api_upstream.base64_text import decode_text, encode_image
-from flow2api_upstream.gemini import reasons
-from flow2api_upstream.gemini.calls import GeminiCalls
-from flow2api_upstream.gemini.classify import Scope, content, failure_of_error, reads_as_refusal, upstream
+from flow2api_upstream.google import reasons
+from flow2api_upstream.google.calls import GoogleCalls
+from flow2api_upstream.google.classify import Scope, content, failure_of_error, reads_as_refusal, upstream
+from flow2api_upstream.google.inputs import uploaded_uri
 from flow2api_upstream.json_reading import first_text, int_at, object_at, objects_at, text_at
 from flow2api_upstream.port import (
     Account,
-    FailureClass,
     ImageCall,
     ImageResult,
-    SourceImage,
     UploadedImage,
     UpstreamFailure,
     UsageCount,
@@ -25,32 +23,30 @@ _MAX_SEED = 2**31 - 1
 _LONGEST_TEXT = 500
 
 
-async def generate_image(calls: GeminiCalls, account: Account, call: ImageCall) -> ImageResult:
+async def generate_image(calls: GoogleCalls, account: Account, call: ImageCall) -> ImageResult:
     """Make one picture. CONTENT carries the model's own words when it refused in words."""
+    scope = Scope.GENERATION_WITH_MEDIA if any(each.handle for each in call.references) else calls.api.generation_scope
     answer = await calls.call(
         account,
         "POST",
-        f"/v1beta/models/{quote(call.upstream_model, safe='')}:generateContent",
-        await image_body(call),
-        scope=Scope.GENERATION,
+        calls.api.model_url(account, call.upstream_model, "generateContent"),
+        await image_body(calls.api.provider, call),
+        scope=scope,
         timeout=calls.settings.image_timeout,
         paid=True,
     )
     if "error" in answer and "candidates" not in answer:
-        raise failure_of_error(object_at(answer, "error"), scope=Scope.GENERATION, now=calls.clock())
+        raise failure_of_error(object_at(answer, "error"), scope=scope, now=calls.clock())
     return await image_result(answer, call.seed)
 
 
-async def image_body(call: ImageCall) -> dict[str, object]:
+async def image_body(provider: str, call: ImageCall) -> dict[str, object]:
     """The body of ``generateContent`` for one picture."""
     image_config = {"aspectRatio": call.aspect_ratio} if call.aspect_ratio else {}
     if call.resolution and not call.upstream_model.startswith(_WITHOUT_IMAGE_SIZE):
         image_config["imageSize"] = call.resolution
     parts: list[dict[str, object]] = [{"text": call.prompt}]
-    parts += [
-        {"inlineData": {"mimeType": image.mime_type, "data": await encode_image(image)}}
-        for image in inline_images(call.references)
-    ]
+    parts += [await _picture(provider, image) for image in call.references]
     return {
         "contents": [{"role": "user", "parts": parts}],
         "generationConfig": {
@@ -62,14 +58,12 @@ async def image_body(call: ImageCall) -> dict[str, object]:
     }
 
 
-def inline_images(images: Sequence[UploadedImage]) -> list[SourceImage]:
-    """The pictures themselves. Raises BAD_INPUT for one that lives upstream of somebody else."""
-    inline = [image.inline for image in images if image.inline is not None]
-    if len(inline) != len(images):
-        raise UpstreamFailure(
-            FailureClass.BAD_INPUT, "The Gemini API needs the picture itself.", reason="image_not_inline"
-        )
-    return inline
+async def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
+    if image.inline is not None:
+        data = await encode_image(image.inline)
+        return {"inlineData": {"mimeType": image.inline.mime_type, "data": data}}
+    media = uploaded_uri(provider, image)
+    return {"fileData": {"mimeType": media.mime_type, "fileUri": media.uri}}
 
 
 async def image_result(answer: Mapping[str, object], seed: int) -> ImageResult:

@@ -1,4 +1,4 @@
-"""What every error of the official API means: the one place that decides.
+"""What every error of the official APIs means: the one place that decides, for both.
 
 Both envelopes are read: Google's ``{"error": {"code": 429, "status": …, "details": […]}}`` and that of interactions,
 ``{"error": {"code": "<word>"}}``. Source: docs/upstream/google-official.md, sections 5, 6 and 10.
@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from flow2api_upstream.gemini import reasons
+from flow2api_upstream.google import reasons
+from flow2api_upstream.google.advice import advice_of
 from flow2api_upstream.json_reading import first_text, int_at, object_at, objects, objects_at, text_at
 from flow2api_upstream.port import FailureClass, UpstreamFailure
 from flow2api_upstream.retry_delays import (
@@ -24,13 +25,14 @@ from flow2api_upstream.retry_delays import (
 _MESSAGES: Mapping[FailureClass, str] = MappingProxyType(
     {
         FailureClass.BAD_INPUT: "The upstream did not accept the request.",
-        FailureClass.AUTH: "The upstream did not accept the API key.",
+        FailureClass.AUTH: "The upstream did not accept the credential.",
         FailureClass.THROTTLED: "The upstream account makes too many requests at the moment.",
         FailureClass.QUOTA_MODEL: "The upstream account has used up its daily quota of this model.",
         FailureClass.CREDITS: "The upstream account has no credit left.",
         FailureClass.TIER: "The plan of the upstream account does not include this model.",
         FailureClass.FORBIDDEN: "The upstream does not allow this account to do this.",
         FailureClass.MODEL_GONE: "The upstream does not know this model any more.",
+        FailureClass.MODEL_NOT_HERE: "The upstream does not serve this model where it was asked for.",
         FailureClass.MEDIA_GONE: "The upstream does not know this media, or not any more.",
         FailureClass.UPSTREAM: "The upstream failed.",
     }
@@ -46,6 +48,16 @@ _BY_HTTP: Mapping[int, FailureClass] = MappingProxyType(
         499: FailureClass.UPSTREAM,
     }
 )
+_OWN_WORDS: Mapping[FailureClass, str] = MappingProxyType(
+    {
+        FailureClass.THROTTLED: "rate_limited",
+        FailureClass.QUOTA_MODEL: "quota",
+        FailureClass.TIER: "tier_denied",
+        FailureClass.CREDITS: "payment_required",
+        FailureClass.MODEL_NOT_HERE: "model_not_here",
+    }
+)
+_OWN_PERMISSIONS = ("aiplatform.", "generativelanguage.")
 _UNCERTAIN_STATUSES = frozenset({502, 504})
 _QUOTA_FAILURE = "google.rpc.QuotaFailure"
 _RETRY_INFO = "google.rpc.RetryInfo"
@@ -56,6 +68,7 @@ class Scope(StrEnum):
 
     CONTROL = "control"
     GENERATION = "generation"
+    GENERATION_IN_LOCATION = "generation_in_location"
     GENERATION_WITH_MEDIA = "generation_with_media"
     STATUS = "status"
     MEDIA = "media"
@@ -113,7 +126,7 @@ def facts_of_error(error: Mapping[str, object], http_status: int) -> ErrorFacts:
     return ErrorFacts(
         http_status=http_status or (number if number >= 100 else reasons.HTTP_OF_GRPC.get(number, 0)),
         code_word=text_at(error, "code") if not number else "",
-        reason=first_text(*(text_at(detail, "reason") for detail in details)),
+        reason=first_text(*(_reason_of(detail) for detail in details)),
         status_word=text_at(error, "status"),
         message=text_at(error, "message"),
         violations=[
@@ -154,15 +167,27 @@ def _failure(
 ) -> UpstreamFailure:
     failure_class = classify(facts, scope)
     is_upstream = failure_class is FailureClass.UPSTREAM
+    reason = first_text(facts.reason, facts.code_word, facts.status_word)
+    # A word of ours where the upstream has none of its own.
+    word = _OWN_WORDS.get(failure_class, reason.lower())
     return UpstreamFailure(
         failure_class,
         _content_words(facts) if failure_class is FailureClass.CONTENT else _MESSAGES[failure_class],
-        reason=first_text(facts.reason, facts.code_word, facts.status_word),
+        reason=reason,
+        advice=advice_of(word),
         http_status=facts.http_status or None,
         retry_after=_retry_after(facts, failure_class, now, header_delay),
         may_have_been_accepted=paid and is_upstream and facts.http_status in _UNCERTAIN_STATUSES,
         timed_out=is_upstream and (facts.http_status in {408, 504} or facts.code_word == "deadline_exceeded"),
     )
+
+
+def _reason_of(detail: Mapping[str, object]) -> str:
+    """``ErrorInfo.reason``; a missing permission to something else, such as a bucket, says little of the account."""
+    reason, permission = text_at(detail, "reason"), text_at(detail, "metadata", "permission")
+    if reason == "IAM_PERMISSION_DENIED" and permission and not permission.startswith(_OWN_PERMISSIONS):
+        return "PERMISSION_DENIED"
+    return reason
 
 
 def _retry_after(
@@ -217,6 +242,8 @@ def _not_found(scope: Scope) -> FailureClass:
     match scope:
         case Scope.GENERATION:
             return FailureClass.MODEL_GONE
+        case Scope.GENERATION_IN_LOCATION:
+            return FailureClass.MODEL_NOT_HERE
         case Scope.GENERATION_WITH_MEDIA | Scope.MEDIA:
             return FailureClass.MEDIA_GONE
         case Scope.CONTROL | Scope.STATUS:

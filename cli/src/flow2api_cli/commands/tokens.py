@@ -23,6 +23,7 @@ _COLUMNS = {
     "id": "ID",
     "provider": "PROVIDER",
     "email": "ACCOUNT",
+    "location": "LOCATION",
     "is_active": "ACTIVE",
     "state": "STATE",
     "state_reason": "REASON",
@@ -75,7 +76,19 @@ def add_token(
         Path | None, typer.Option(help="File with the credential, '-' for standard input; asked for when left out.")
     ] = None,
     remark: Annotated[str, typer.Option(help="A note for people.")] = "",
-    project_id: Annotated[str | None, typer.Option(help="Upstream project; made when left out.")] = None,
+    project_id: Annotated[
+        str | None, typer.Option(help="Upstream project; made, or the credential's own, when left out.")
+    ] = None,
+    location: Annotated[
+        list[str] | None,
+        typer.Option(help="Location of vertex, such as us-central1; may be repeated: one token for each."),
+    ] = None,
+    machine_account: Annotated[
+        bool, typer.Option("--machine-account", help="Vertex: the service account that the server runs as; no file.")
+    ] = False,
+    application_default: Annotated[
+        bool, typer.Option("--application-default", help="Vertex: what the server is set up with; no file.")
+    ] = False,
     image_concurrency: Annotated[int | None, typer.Option(help="Images at once; -1 is unlimited.")] = None,
     video_concurrency: Annotated[int | None, typer.Option(help="Videos at once; -1 is unlimited.")] = None,
     url: UrlOption = None,
@@ -83,7 +96,12 @@ def add_token(
     """Add an upstream account. Its credential is asked for without showing it, and never an argument."""
     field, title = _CREDENTIALS[provider]
     with reported_errors():
-        credential = _read_credential(title, credential_file)
+        if machine_account or application_default:
+            credential = json.dumps({"type": "metadata_server" if machine_account else "application_default"})
+        else:
+            credential = _read_credential(title, credential_file)
+    if provider is ProviderName.VERTEX and not credential.startswith("{"):
+        field = "api_key"
     optional = {
         "remark": remark or None,
         "project_id": project_id,
@@ -91,6 +109,11 @@ def add_token(
         "video_concurrency": video_concurrency,
     }
     body = {"provider": provider.value, field: credential} | {k: v for k, v in optional.items() if v is not None}
+    if location and len(location) > 1:
+        _add_in_locations(body, location, url)
+        return
+    if location:
+        body["location"] = location[0]
 
     async def command() -> Any:
         async with open_admin_api(url) as api:
@@ -183,6 +206,21 @@ def export_tokens(
     with reported_errors(), os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
         json.dump(document, target)
     output().print(f"wrote {file}", markup=False)
+
+
+def _add_in_locations(body: dict[str, Any], locations: list[str], url: str | None) -> None:
+    content = {"tokens": [body | {"location": location} for location in locations]}
+
+    async def command() -> Any:
+        async with open_admin_api(url) as api:
+            return await api.call("POST", "/admin/tokens/import", timeout_seconds=_IMPORT_SECONDS, json=content)
+
+    answer = run_command(command())
+    rows = [row | {"location": location} for row, location in zip(answer["results"], locations, strict=True)]
+    columns = {"location": "LOCATION", "status": "STATUS", "id": "ID", "reason": "REASON", "message": "MESSAGE"}
+    print_rows(rows, columns, as_json=False)
+    if answer["failed"]:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _change(method: str, path: str, url: str | None) -> None:

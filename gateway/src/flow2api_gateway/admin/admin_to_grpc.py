@@ -12,8 +12,14 @@ from flow2api_common.errors import InvalidArgument
 from flow2api_gateway.admin.schemas import TokenCreateBody, TokenFields, TokenUpdateBody
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
 
-SECRET_FIELDS: Final = {"flow": "st", "gemini": "api_key", "vertex": "service_account"}
-"""Which field holds the secret of which provider."""
+SECRET_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "flow": ("st",),
+    "gemini": ("api_key",),
+    "vertex": ("service_account", "api_key"),
+}
+"""Which fields may hold the secret of which provider; the first is asked for when there is none."""
+
+_ALL_SECRET_FIELDS: Final = tuple(dict.fromkeys(name for names in SECRET_FIELDS.values() for name in names))
 
 _PLAIN_FIELDS: Final = (
     "project_id",
@@ -28,16 +34,20 @@ _PLAIN_FIELDS: Final = (
 
 def create_token_request(body: TokenCreateBody) -> token_service_pb2.CreateTokenRequest:
     """Raises InvalidArgument on ``provider``, or on the secret's field when it is missing."""
-    secret_field = SECRET_FIELDS.get(body.provider)
-    if secret_field is None:
+    fields = SECRET_FIELDS.get(body.provider)
+    if fields is None:
         raise InvalidArgument.of("provider", f"Unknown provider. Known are: {', '.join(SECRET_FIELDS)}.")
-    secret = _secret(body, secret_field)
-    if not secret:
-        raise InvalidArgument.of(
-            secret_field, f"Missing required parameter: '{secret_field}'.", reason="MISSING_PARAMETER"
-        )
+    secrets = [secret for name in fields if (secret := _secret(body, name))]
+    if not secrets:
+        raise InvalidArgument.of(fields[0], f"Missing required parameter: '{fields[0]}'.", reason="MISSING_PARAMETER")
+    if len(secrets) > 1:
+        raise InvalidArgument.of(fields[1], f"Give either '{fields[0]}' or '{fields[1]}'.")
     return token_service_pb2.CreateTokenRequest(
-        provider=body.provider, secret=secret, proxy_url=_proxy_url(body) or "", **_given(body)
+        provider=body.provider,
+        secret=secrets[0],
+        proxy_url=_proxy_url(body) or "",
+        location=(body.location or "").strip(),
+        **_given(body),
     )
 
 
@@ -47,7 +57,7 @@ def update_token_request(token_id: int, body: TokenUpdateBody) -> token_service_
     Raises InvalidArgument when nothing is named.
     """
     fields = _given(body)
-    secret = next((text for name in SECRET_FIELDS.values() if (text := _secret(body, name))), "")
+    secret = next((text for name in _ALL_SECRET_FIELDS if (text := _secret(body, name))), "")
     proxy_url = _proxy_url(body)
     paths = [*fields, *(["secret"] if secret else []), *(["proxy_url"] if proxy_url is not None else [])]
     if not paths:
@@ -62,8 +72,14 @@ def update_token_request(token_id: int, body: TokenUpdateBody) -> token_service_
 
 def secret_fields_by_client_name(body: TokenFields) -> Mapping[str, str]:
     """The client's name of ``secret``, for errors."""
-    given = [name for name in SECRET_FIELDS.values() if _secret(body, name)]
+    given = [name for name in _ALL_SECRET_FIELDS if _secret(body, name)]
     return {"secret": given[0] if given else "st", "token": "token"}
+
+
+def secret_field_of(provider: str, secret: str) -> str:
+    """The field that a secret of a provider is given in: documents in the first one that takes them."""
+    fields = SECRET_FIELDS.get(provider, ("secret",))
+    return fields[0] if secret.startswith("{") or len(fields) == 1 else fields[-1]
 
 
 def _given(body: TokenFields) -> dict[str, Any]:

@@ -61,9 +61,10 @@ class TokenFields(_AdminRequest):
 
 
 class TokenCreateBody(TokenFields):
-    """Body of ``POST /admin/tokens``."""
+    """Body of ``POST /admin/tokens``. ``location``: of providers that have locations; one token is one location."""
 
     provider: str = "flow"
+    location: str | None = None
 
 
 class TokenUpdateBody(TokenFields):

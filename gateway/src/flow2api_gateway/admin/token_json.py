@@ -46,6 +46,17 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "state_reason": token.state_reason or None,
         "state_since": iso_time(token, "state_time"),
         "state_until": iso_time(token, "state_until_time"),
+        "state_message": token.state_message or None,
+        "refresh_problem": token.refresh_problem or None,
+        "rests": [
+            {
+                "model": rest.upstream_model,
+                "reason": rest.reason,
+                "until": iso_time(rest, "until_time"),
+                "message": rest.message or None,
+            }
+            for rest in token.rests
+        ],
         "ban_reason": None if is_active else token.state_reason or None,
         "banned_at": None if is_active else iso_time(token, "state_time"),
         "created_at": iso_time(token, "create_time"),
@@ -56,6 +67,7 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "current_project_name": token.project_name or None,
         "project_id": token.project_id or None,
         "project_name": token.project_name or None,
+        "location": token.location or None,
         "proxy_url": token.own_proxy or None,
         "proxy_id": token.proxy_id or None,
         "image_enabled": token.image_enabled,

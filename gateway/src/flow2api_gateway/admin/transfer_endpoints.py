@@ -12,7 +12,7 @@ from starlette.responses import Response
 from flow2api_common.errors import InvalidArgument, RequestError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.admin.acting import acting
-from flow2api_gateway.admin.admin_to_grpc import SECRET_FIELDS
+from flow2api_gateway.admin.admin_to_grpc import secret_field_of
 from flow2api_gateway.admin.import_to_grpc import import_of_json, import_of_text
 from flow2api_gateway.admin.schemas import TokenCreateBody, TokenExportBody
 from flow2api_gateway.admin.token_json import token_id_of
@@ -83,7 +83,7 @@ async def reveal_token(token_id: str, admin: AdminDep, gateway: GatewayDep) -> R
     reveal = token_service_pb2.RevealTokenRequest(token_id=token_id_of(token_id))
     with rpc_errors("token"):
         answer = await gateway.peers.tokens.RevealToken(reveal, metadata=acting(admin))
-    field = SECRET_FIELDS.get(answer.provider, "secret")
+    field = secret_field_of(answer.provider, answer.secret)
     return json_response({"id": reveal.token_id, "provider": answer.provider, field: answer.secret}, headers=_NO_STORE)
 
 

@@ -1,6 +1,7 @@
 """A raw server that answers whatever a test scripts, and providers over the sandbox."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from flow2api_upstream.gemini.provider import GeminiProvider
 from flow2api_upstream.http import HttpClient
 from flow2api_upstream.port import Account, Provider, Secret
 from flow2api_upstream.settings import UpstreamSettings
+from flow2api_upstream.vertex.provider import VertexProvider
 
 FLOW_SESSION = "sandbox-st-1"
 GEMINI_KEY = "sandbox-key-1"
+PROJECT = "sandbox-project-1"
 
 
 @dataclass
@@ -145,7 +148,28 @@ def gemini_account() -> Account:
     return Account(2, bearer=GEMINI_KEY)
 
 
-@pytest.fixture(params=["flow", "gemini"])
+@pytest.fixture
+async def vertex(patient_settings: UpstreamSettings) -> AsyncIterator[VertexProvider]:
+    """The provider ``vertex`` over the sandbox."""
+    provider = VertexProvider(patient_settings, HttpClient(patient_settings))
+    yield provider
+    await provider.aclose()
+
+
+@pytest.fixture
+def vertex_secret(sandbox: RunningSandbox) -> Secret:
+    """A key file of a service account."""
+    return Secret(json.dumps(sandbox.service_account_key()))
+
+
+@pytest.fixture
+async def vertex_account(vertex: VertexProvider, vertex_secret: Secret) -> Account:
+    """A refreshed service account in a project and location."""
+    grant = await vertex.refresh(vertex_secret)
+    return Account(3, bearer=grant.bearer, project_id=grant.project_id, location="us-central1")
+
+
+@pytest.fixture(params=["flow", "gemini", "vertex"])
 def provider_name(request: pytest.FixtureRequest) -> str:
     """Every provider that there is."""
     return request.param
@@ -164,8 +188,10 @@ def account(request: pytest.FixtureRequest, provider_name: str) -> Account:
 
 
 @pytest.fixture
-def secret(provider_name: str) -> Secret:
+def secret(request: pytest.FixtureRequest, provider_name: str) -> Secret:
     """A long-lived secret of that provider."""
+    if provider_name == "vertex":
+        return request.getfixturevalue("vertex_secret")
     return Secret(FLOW_SESSION if provider_name == "flow" else GEMINI_KEY)
 
 

@@ -18,7 +18,7 @@ from flow2api_upstream.port import (
     VideoKind,
 )
 
-IMAGE_MODELS = {"flow": "NARWHAL", "gemini": "gemini-3.1-flash-image"}
+IMAGE_MODELS = {"flow": "NARWHAL", "gemini": "gemini-3.1-flash-image", "vertex": "gemini-3.1-flash-image"}
 FLOW_KEYS = {
     VideoKind.TEXT: "veo_3_1_t2v_fast",
     VideoKind.FIRST_FRAME: "veo_3_1_i2v_s_fast",
@@ -42,7 +42,8 @@ def image_call(provider, prompt="a lighthouse", *, references=(), ratio="16:9"):
 
 
 def video_call(provider, kind=VideoKind.TEXT, prompt="waves", images=(), source=None):
-    model = FLOW_KEYS[kind] if provider.name == "flow" else "gemini-omni-1.1-flash"
+    models = {"flow": FLOW_KEYS[kind], "gemini": "gemini-omni-1.1-flash", "vertex": "veo-3.1-fast-generate-001"}
+    model = models[provider.name]
     resolution = "1080p" if kind is VideoKind.UPSCALE else "720p"
     return VideoCall(model, kind, prompt, "16:9", 8, resolution, 7, images, source)
 
@@ -168,7 +169,8 @@ async def test_unknown_model_is_gone_or_bad_input(provider, account):
     call = ImageCall("no-such-model", "a cat", "1:1", "1K", 1)
     with pytest.raises(UpstreamFailure) as raised:
         await provider.generate_image(account, call)
-    assert raised.value.failure_class in {FailureClass.MODEL_GONE, FailureClass.BAD_INPUT}
+    gone = {FailureClass.MODEL_GONE, FailureClass.MODEL_NOT_HERE, FailureClass.BAD_INPUT}
+    assert raised.value.failure_class in gone
 
 
 async def test_handle_of_another_provider_is_bad_input(provider, account):

@@ -19,10 +19,15 @@ from flow2api_upstream.port import (
     VideoCall,
     VideoKind,
 )
+from flow2api_upstream.vertex.provider import VertexProvider
 
-IMAGE_MODELS = {"flow": "NARWHAL", "gemini": "gemini-3.1-flash-image"}
-VIDEO_MODELS = {"flow": "veo_3_1_t2v_fast", "gemini": "gemini-omni-1.1-flash"}
-PROVIDERS = {"flow": FlowProvider, "gemini": GeminiProvider}
+IMAGE_MODELS = {"flow": "NARWHAL", "gemini": "gemini-3.1-flash-image", "vertex": "gemini-3.1-flash-image"}
+VIDEO_MODELS = {
+    "flow": "veo_3_1_t2v_fast",
+    "gemini": "gemini-omni-1.1-flash",
+    "vertex": "veo-3.1-fast-generate-001",
+}
+PROVIDERS = {"flow": FlowProvider, "gemini": GeminiProvider, "vertex": VertexProvider}
 
 
 def image_call(provider, mark):
@@ -46,19 +51,19 @@ async def video_failure(provider, account, mark):
 
 
 REFUSALS = [
-    ("400", {"flow": F.BAD_INPUT, "gemini": F.BAD_INPUT}),
-    ("401", {"flow": F.AUTH, "gemini": F.AUTH}),
-    ("403", {"flow": F.FORBIDDEN, "gemini": F.FORBIDDEN}),
-    ("404", {"flow": F.MODEL_GONE, "gemini": F.MODEL_GONE}),
-    ("413", {"flow": F.BAD_INPUT, "gemini": F.BAD_INPUT}),
-    ("429", {"flow": F.THROTTLED, "gemini": F.THROTTLED}),
-    ("500", {"flow": F.UPSTREAM, "gemini": F.UPSTREAM}),
-    ("503", {"flow": F.UPSTREAM, "gemini": F.UPSTREAM}),
-    ("verification", {"flow": F.VERIFICATION, "gemini": F.FORBIDDEN}),
-    ("tier", {"flow": F.TIER, "gemini": F.FORBIDDEN}),
-    ("credits", {"flow": F.CREDITS, "gemini": F.CREDITS}),
-    ("quota_model", {"flow": F.QUOTA_MODEL, "gemini": F.QUOTA_MODEL}),
-    ("content", {"flow": F.CONTENT, "gemini": F.CONTENT}),
+    ("400", {"flow": F.BAD_INPUT, "gemini": F.BAD_INPUT, "vertex": F.BAD_INPUT}),
+    ("401", {"flow": F.AUTH, "gemini": F.AUTH, "vertex": F.AUTH}),
+    ("403", {"flow": F.FORBIDDEN, "gemini": F.FORBIDDEN, "vertex": F.FORBIDDEN}),
+    ("404", {"flow": F.MODEL_GONE, "gemini": F.MODEL_GONE, "vertex": F.MODEL_NOT_HERE}),
+    ("413", {"flow": F.BAD_INPUT, "gemini": F.BAD_INPUT, "vertex": F.BAD_INPUT}),
+    ("429", {"flow": F.THROTTLED, "gemini": F.THROTTLED, "vertex": F.THROTTLED}),
+    ("500", {"flow": F.UPSTREAM, "gemini": F.UPSTREAM, "vertex": F.UPSTREAM}),
+    ("503", {"flow": F.UPSTREAM, "gemini": F.UPSTREAM, "vertex": F.UPSTREAM}),
+    ("verification", {"flow": F.VERIFICATION, "gemini": F.FORBIDDEN, "vertex": F.FORBIDDEN}),
+    ("tier", {"flow": F.TIER, "gemini": F.FORBIDDEN, "vertex": F.FORBIDDEN}),
+    ("credits", {"flow": F.CREDITS, "gemini": F.CREDITS, "vertex": F.CREDITS}),
+    ("quota_model", {"flow": F.QUOTA_MODEL, "gemini": F.QUOTA_MODEL, "vertex": F.QUOTA_MODEL}),
+    ("content", {"flow": F.CONTENT, "gemini": F.CONTENT, "vertex": F.CONTENT}),
 ]
 
 
@@ -133,7 +138,8 @@ async def test_slow_answer_is_waited_for(provider, account):
 
 async def test_dead_upstream_was_not_asked(provider_name, patient_settings, account, unused_tcp_port):
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    settings = patient_settings.model_copy(update={"flow_api_url": url, "gemini_url": url, "flow_labs_url": url})
+    everywhere = dict.fromkeys(("flow_api_url", "flow_labs_url", "gemini_url", "vertex_url"), url)
+    settings = patient_settings.model_copy(update=everywhere)
     provider = PROVIDERS[provider_name](settings, HttpClient(settings))
     failure = await video_failure(provider, account, "")
     await provider.aclose()
@@ -177,7 +183,7 @@ async def test_operation_left_out_is_missing_and_comes_back(provider, account):
 async def test_unknown_operation_does_not_spoil_the_others(provider, account):
     good = (await provider.submit_video(account, video_call(provider, ""))).operation
     other = (await provider.submit_video(account, video_call(provider, ""))).operation
-    known = "v1_" if provider.name == "gemini" else '"name":"'
+    known = {"flow": '"name":"', "gemini": "v1_", "vertex": "/operations/"}[provider.name]
     start = other.index(known) + len(known)
     bad = other[:start] + "00000000" + other[start + 8 :]
     statuses = await provider.check_videos(account, [bad, good])
@@ -185,6 +191,7 @@ async def test_unknown_operation_does_not_spoil_the_others(provider, account):
     assert statuses[bad].state is OperationState.MISSING
 
 
+@pytest.mark.parametrize("provider_name", ["flow", "gemini"], indirect=True)
 async def test_file_that_is_late_is_media_gone_at_first(provider, account):
     status = await look_until(
         provider, account, "[[fault:media_404 answers=2]]", {OperationState.SUCCEEDED, OperationState.FAILED}
@@ -206,6 +213,7 @@ async def test_trouble_of_a_status_call_is_raised(provider, account, add_fault, 
     operation = (await provider.submit_video(account, video_call(provider, ""))).operation
     add_fault(kind, route="flow.status")
     add_fault(kind, route="gemini.interaction_get")
+    add_fault(kind, route="vertex.operation")
     with pytest.raises(UpstreamFailure) as raised:
         await provider.check_videos(account, [operation])
     assert raised.value.failure_class is {"429": F.THROTTLED, "401": F.AUTH, "500": F.UPSTREAM}[kind]

@@ -32,8 +32,16 @@ class SandboxProgram:
 
     def settings(self) -> dict[str, str]:
         """The variables that point a service at it."""
-        names = ("flow_labs_url", "flow_api_url", "gemini_url")
-        return {f"FLOW2API_{name.upper()}": self.urls[name] for name in names}
+        names = {
+            "flow_labs_url": "flow_labs_url",
+            "flow_api_url": "flow_api_url",
+            "gemini_url": "gemini_url",
+            "vertex_url": "vertex_url",
+            "google_token_url": "token_url",
+            "google_storage_url": "storage_url",
+            "google_metadata_url": "base_url",
+        }
+        return {f"FLOW2API_{setting.upper()}": self.urls[name] for setting, name in names.items()}
 
     def submissions(self) -> dict[str, int]:
         """How often each prompt was accepted, and charged."""

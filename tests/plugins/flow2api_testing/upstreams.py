@@ -37,5 +37,7 @@ def upstream_settings(sandbox: RunningSandbox) -> UpstreamSettings:
         gemini_url=sandbox.gemini_url,
         vertex_url=sandbox.vertex_url,
         google_token_url=sandbox.token_url,
+        google_storage_url=sandbox.storage_url,
+        google_metadata_url=sandbox.base_url,
         upstream_impersonate="",
     )

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from flow2api_sandbox.calls import Handler, endpoint
 from flow2api_sandbox.errors import render_gemini, render_interaction
 from flow2api_sandbox.gemini import catalog, files, generate, interactions, videos
+from flow2api_sandbox.gemini.count_tokens import count_tokens
 from flow2api_sandbox.gemini.interaction_api import GEMINI_INTERACTIONS
 from flow2api_sandbox.gemini.picture_api import GEMINI_PICTURES
 from flow2api_sandbox.world import World
@@ -17,6 +18,7 @@ from flow2api_sandbox.world import World
 _TABLE: list[tuple[str, str, str, Handler]] = [
     ("POST", "/models/{model}:generateContent", "gemini.generate", generate.generate_content(GEMINI_PICTURES)),
     ("POST", "/models/{model}:streamGenerateContent", "gemini.stream", generate.stream_content(GEMINI_PICTURES)),
+    ("POST", "/models/{model}:countTokens", "gemini.count_tokens", count_tokens(GEMINI_PICTURES)),
     ("POST", "/models/{model}:predict", "gemini.retired", catalog.refuse_retired),
     ("POST", "/models/{model}:predictLongRunning", "gemini.video", videos.predict_long_running),
     ("GET", "/models/{model}/operations/{operation}", "gemini.operation", videos.get_operation),

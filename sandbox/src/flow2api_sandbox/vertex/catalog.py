@@ -68,7 +68,7 @@ def _model_ids() -> list[str]:
 
 def _methods(model_id: str) -> tuple[str, ...]:
     if model_id in IMAGE_MODELS:
-        return ("generateContent", "streamGenerateContent")
+        return ("generateContent", "streamGenerateContent", "countTokens")
     return ("predictLongRunning",) if model_id in VEO_MODELS else ()
 
 

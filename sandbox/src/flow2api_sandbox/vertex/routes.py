@@ -8,6 +8,7 @@ from starlette.routing import Route
 from flow2api_sandbox.calls import Handler, endpoint
 from flow2api_sandbox.errors import ErrorRenderer, render_gemini, render_interaction
 from flow2api_sandbox.gemini import generate, interactions
+from flow2api_sandbox.gemini.count_tokens import count_tokens
 from flow2api_sandbox.vertex import catalog, videos
 from flow2api_sandbox.vertex.access import identify_express, identify_principal
 from flow2api_sandbox.vertex.interactions import VERTEX_INTERACTIONS
@@ -32,6 +33,8 @@ _TABLE: list[tuple[str, str, str, Handler]] = [
         "vertex.operation",
         videos.fetch_predict_operation(identify_principal),
     ),
+    ("POST", f"{_LOCATION}{_MODEL}:countTokens", "vertex.count_tokens", count_tokens(VERTEX_PICTURES)),
+    ("POST", f"{_MODEL}:countTokens", "vertex.count_tokens", count_tokens(EXPRESS_PICTURES)),
     ("POST", f"{_LOCATION}{_MODEL}:predict", "vertex.retired", catalog.refuse("predict")),
     ("POST", f"{_MODEL}:generateContent", "vertex.generate", generate.generate_content(EXPRESS_PICTURES)),
     ("POST", f"{_MODEL}:streamGenerateContent", "vertex.stream", generate.stream_content(EXPRESS_PICTURES)),

@@ -206,6 +206,8 @@ def classify(facts: ErrorFacts, scope: Scope) -> FailureClass:
         return FailureClass.AUTH
     if facts.code_word.lower() in reasons.INTERACTION_CONTENT:
         return FailureClass.CONTENT
+    if facts.code_word == "model_not_found" and scope is Scope.GENERATION_IN_LOCATION:
+        return FailureClass.MODEL_NOT_HERE
     if facts.code_word == "not_found":
         return _not_found(scope)
     if facts.code_word in {"invalid_request", "out_of_range"} and _speaks_of_content(facts.message):

@@ -163,3 +163,43 @@ async def test_sdk_sees_quota_details(client):
     details = refusal.value.details["error"]["details"]
     assert details[-1]["retryDelay"] == "22s"
     assert "PerMinute" in details[0]["violations"][0]["quotaId"]
+
+
+async def test_sdk_follows_an_operation_of_veo(sandbox, client, http):
+    model = "veo-3.1-fast-generate-preview"
+    for location in ("*", "gemini-api"):
+        rule = {"model": model, "location": location, "is_served": True}
+        await http.post(f"{sandbox.control_url}/availability", json=rule)
+    # The SDK of this version begins no clips here any more; it still follows those of others.
+    body = {"instances": [{"prompt": "waves"}], "parameters": {"durationSeconds": 4}}
+    url = f"{sandbox.gemini_url}/v1beta/models/{model}:predictLongRunning"
+    name = (await http.post(url, json=body, headers={"x-goog-api-key": "sandbox-key-1"})).json()["name"]
+    operation = await client.aio.operations.get(types.GenerateVideosOperation(name=name))
+    uri = operation.response.generated_videos[0].video.uri
+    # The SDK takes URIs of https alone for what they are.
+    content = await client.aio.files.download(file="files/" + uri.split("/files/")[1].split(":")[0])
+    with av.open(io.BytesIO(content)) as container:
+        assert container.duration / av.time_base == pytest.approx(4, abs=0.2)
+
+
+async def test_stream_without_events_refuses_with_an_array(sandbox, http):
+    url = f"{sandbox.gemini_url}/v1beta/models/{MODEL}:streamGenerateContent"
+    body = {"contents": [{"parts": [{"text": "x [[fault:503]]"}]}]}
+    answer = await http.post(url, json=body, headers={"x-goog-api-key": "sandbox-key-1"})
+    assert [each["error"]["status"] for each in answer.json()] == ["UNAVAILABLE"]
+
+
+async def test_picture_of_the_model_needs_its_signature(sandbox, http, png):
+    url = f"{sandbox.gemini_url}/v1beta/models/{MODEL}:generateContent"
+    part = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(png).decode()}}
+    turns = [{"role": "model", "parts": [part]}, {"role": "user", "parts": [{"text": "now red"}]}]
+    answer = await http.post(url, json={"contents": turns}, headers={"x-goog-api-key": "sandbox-key-1"})
+    assert "thought_signature in content position 0" in answer.json()["error"]["message"]
+
+
+async def test_stream_of_an_interaction_is_taken_up_again(sandbox, client, http):
+    made = await client.aio.interactions.create(model=MODEL, input="a kite")
+    url = f"{sandbox.gemini_url}/v1beta/interactions/{made.id}?stream=true&last_event_id=1"
+    lines = (await http.get(url, headers={"x-goog-api-key": "sandbox-key-1"})).text.split("\r\n")
+    events = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert (events[0], events[-1]) == ("step.start", "interaction.completed")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import av
 import pytest
 from google import genai
+from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import Request
 from google.genai import errors, types
 from google.oauth2 import service_account
@@ -204,6 +205,11 @@ class TestModels:
         assert f"publishers/google/models/{VEO}" in names
         assert (await client.aio.models.get(model=VEO)).name == f"publishers/google/models/{VEO}"
 
+    async def test_chat_goes_on_with_the_model_s_parts(self, client):
+        chat = client.aio.chats.create(model="gemini-3-pro-image")
+        first, second = await chat.send_message("a kite"), await chat.send_message("now red")
+        assert picture(first).tobytes() != picture(second).tobytes()
+
 
 class TestErrors:
     async def test_region_without_the_model(self, sandbox, client, http):
@@ -233,3 +239,30 @@ class TestErrors:
         with pytest.raises(errors.ClientError, match="durationSeconds must be 8") as refusal:
             await client.aio.models.generate_videos(model=VEO, prompt="waves", config=config)
         assert refusal.value.status == "INVALID_ARGUMENT"
+
+    async def test_used_up_quota_has_its_details(self, sandbox, client, http):
+        await http.post(f"{sandbox.control_url}/quotas", json={"model": VEO, "per_day": 0})
+        with pytest.raises(errors.ClientError) as refusal:
+            await client.aio.models.generate_videos(model=VEO, prompt="waves")
+        violation = refusal.value.details["error"]["details"][0]["violations"][0]
+        assert (refusal.value.status, violation["quotaValue"]) == ("RESOURCE_EXHAUSTED", "0")
+
+    async def test_error_in_the_middle_of_a_stream(self, client):
+        stream = await client.aio.models.generate_content_stream(model=MODEL, contents="x [[fault:stream_error]]")
+        with pytest.raises(errors.APIError) as failure:
+            [chunk async for chunk in stream]
+        assert failure.value.code == 503
+
+    async def test_overload_is_a_server_error(self, client):
+        with pytest.raises(errors.ServerError) as failure:
+            await client.aio.models.generate_content(model=MODEL, contents="x [[fault:503]]")
+        assert failure.value.status == "UNAVAILABLE"
+
+    async def test_revoked_key_is_refused_by_the_token_endpoint(self, sandbox):
+        credentials = service_account.Credentials.from_service_account_info(
+            sandbox.service_account_key(3), scopes=SCOPES
+        )
+        account = sandbox.world.identity.service_accounts[credentials.service_account_email]
+        account.keys.clear()
+        with pytest.raises(RefreshError, match="Invalid JWT Signature"):
+            await asyncio.to_thread(credentials.refresh, Request())

@@ -89,7 +89,16 @@ def render_trpc(error: ApiError) -> Response:
 
 
 def render_gemini(error: ApiError) -> Response:
-    """Google's usual envelope with the details that the official APIs add to quota and key errors."""
+    """Google's usual envelope with the details that the official APIs add to quota and key errors.
+
+    A delay comes in ``RetryInfo`` with 429, and as a header with everything else.
+    """
+    headers = {} if error.http_status == 429 else _retry_header(error)
+    return json_response(gemini_error_body(error), status=error.http_status, headers=headers)
+
+
+def gemini_error_body(error: ApiError) -> dict[str, Any]:
+    """The body alone."""
     body = _google_body(error)
     details: list[dict[str, Any]] = []
     if error.details is not None:
@@ -100,7 +109,7 @@ def render_gemini(error: ApiError) -> Response:
         details.append(error_info(error.reason))
     if details:
         body["error"]["details"] = details
-    return json_response(body, status=error.http_status)
+    return body
 
 
 def error_info(reason: str, *, domain: str = "googleapis.com", **metadata: str) -> dict[str, Any]:

@@ -95,7 +95,9 @@ def _vertex_error(fault: Fault, place: FaultPlace) -> ApiError:
     if fault.reason is not None:
         reason = None if fault.reason == "none" else fault.reason
     details = [error_info(reason, service=_VERTEX_SERVICE, consumer=f"projects/{place.project}")] if reason else None
-    return ApiError(status, fault.message or message or "", reason=reason, details=details)
+    return ApiError(
+        status, fault.message or message or "", reason=reason, retry_after=fault.retry_after, details=details
+    )
 
 
 def _default_reason(kind: FaultKind, route: str) -> str | None:

@@ -17,7 +17,8 @@ Kinds that refuse the call before anything happened: ``400 401 403 404 413 429 5
 by ``delay`` seconds). Kinds that change the outcome: ``empty`` (success without the thing asked for), ``fail`` and
 ``error_status`` (accepted, later failed), ``missing`` (entry left out of status answers), ``active`` (never ends),
 ``media_404`` (finished, but the file is not there at first), ``filtered`` (Veo: finished, but ``samples`` clips of the
-call were held back by the filters).
+call were held back by the filters), ``stream_error`` (``streamGenerateContent``: words, then an error in place of the
+picture).
 
 The first mark or rule that fits a call is used, marks before rules. ``times`` counts the calls that were hit;
 ``answers`` counts the status answers or fetches that one hit clip spoils. Rules may also name ``project``,
@@ -79,6 +80,7 @@ class FaultKind(StrEnum):
     ACTIVE = "active"
     MEDIA_404 = "media_404"
     FILTERED = "filtered"
+    STREAM_ERROR = "stream_error"
 
 
 ANSWER_KINDS = frozenset(
@@ -93,10 +95,11 @@ OUTCOME_KINDS = frozenset(
         FaultKind.ACTIVE,
         FaultKind.MEDIA_404,
         FaultKind.FILTERED,
+        FaultKind.STREAM_ERROR,
     }
 )
 REFUSAL_KINDS = frozenset(FaultKind) - ANSWER_KINDS - OUTCOME_KINDS
-CLIP_KINDS = OUTCOME_KINDS - {FaultKind.EMPTY, FaultKind.FILTERED}
+CLIP_KINDS = OUTCOME_KINDS - {FaultKind.EMPTY, FaultKind.FILTERED, FaultKind.STREAM_ERROR}
 
 
 class FaultPlace(NamedTuple):

@@ -61,6 +61,11 @@ class RunningSandbox:
         """The metadata server as ``GCE_METADATA_HOST`` names it, without a scheme."""
         return self.base_url.partition("://")[2]
 
+    @property
+    def metadata_url(self) -> str:
+        """The metadata server, with a scheme."""
+        return self.base_url
+
     def service_account_key(self, number: int = 1) -> dict[str, str]:
         """A new key file of the seed account of that number."""
         email = f"sandbox-sa-{number}@sandbox-project-{number}.iam.gserviceaccount.com"

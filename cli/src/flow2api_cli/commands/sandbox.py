@@ -37,7 +37,15 @@ async def _serve(host: str, port: int, time_scale: float) -> None:
         console = output()
         for name, value in upstream_urls(running).items():
             console.print(f"export FLOW2API_{name.upper()}={value}", soft_wrap=True)
-        console.print("# session tokens sandbox-st-1, …; Gemini keys sandbox-key-1, …; Ctrl-C stops it")
+        console.print(
+            "# session tokens sandbox-st-1, …; Gemini keys sandbox-key-1, …; express keys sandbox-express-1, …"
+        )
+        account = "sandbox-sa-1@sandbox-project-1.iam.gserviceaccount.com"
+        console.print(
+            f"# service-account key file: curl -X POST {running.control_url}/service-accounts/{account}/keys",
+            soft_wrap=True,
+        )
+        console.print("# Ctrl-C stops it")
         await asyncio.Event().wait()
 
 
@@ -47,4 +55,6 @@ def upstream_urls(sandbox: RunningSandbox) -> dict[str, str]:
         "flow_labs_url": sandbox.flow_labs_url,
         "flow_api_url": sandbox.flow_api_url,
         "gemini_url": sandbox.gemini_url,
+        "vertex_url": sandbox.vertex_url,
+        "google_token_url": sandbox.token_url,
     }

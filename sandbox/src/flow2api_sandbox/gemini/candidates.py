@@ -66,6 +66,11 @@ def chatter(model_id: str, text: str | None) -> dict[str, Any]:
     return chunk
 
 
+def first_words(model_id: str) -> dict[str, Any]:
+    """The first chunk of a stream that has more to say."""
+    return _chunk(_envelope(model_id), [{"text": "Here you are."}])
+
+
 def _envelope(model_id: str) -> dict[str, Any]:
     return {"modelVersion": model_id, "responseId": secrets.token_urlsafe(16)}
 

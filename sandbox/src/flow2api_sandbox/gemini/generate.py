@@ -15,13 +15,14 @@ from flow2api_sandbox.admission import admitted
 from flow2api_sandbox.bill import Charge
 from flow2api_sandbox.calls import Call, Handler, parse_body
 from flow2api_sandbox.credentials import Caller
-from flow2api_sandbox.errors import ApiError
+from flow2api_sandbox.errors import ApiError, gemini_error_body
 from flow2api_sandbox.faults import FaultKind
 from flow2api_sandbox.gemini.candidates import (
     IMAGE_INPUT_TOKENS,
     blocked_output,
     blocked_prompt,
     chatter,
+    first_words,
     picture_chunks,
     text_tokens,
     whole_answer,
@@ -36,6 +37,7 @@ from flow2api_sandbox.prices import picture_items, picture_tokens
 from flow2api_sandbox.wire import json_response
 
 _OUTCOMES = frozenset({FaultKind.CONTENT, FaultKind.EMPTY, FaultKind.FAIL})
+_STREAM_OUTCOMES = _OUTCOMES | {FaultKind.STREAM_ERROR}
 _BENCHMARK_SEEDS = 16
 _LARGEST_REQUEST_BYTES = 20 * 1024 * 1024
 _FORMATS = {"image/png": ImageFormat.PNG, "image/jpeg": ImageFormat.JPEG}
@@ -54,9 +56,14 @@ def stream_content(api: PictureApi) -> Handler:
     """The handler that answers in chunks: server-sent events with ``alt=sse``, else one growing JSON array."""
 
     async def handle(call: Call) -> Response:
-        chunks = await _generate(call, api, "streamGenerateContent")
         if call.request.query_params.get("alt") == "sse":
+            chunks = await _generate(call, api, "streamGenerateContent")
             return StreamingResponse(_as_events(chunks), media_type="text/event-stream")
+        try:
+            chunks = await _generate(call, api, "streamGenerateContent")
+        except ApiError as error:
+            # An array of one, as section 10 warns.
+            return json_response([gemini_error_body(error)], status=error.http_status)
         return StreamingResponse(_as_array(chunks), media_type="application/json")
 
     return handle
@@ -78,7 +85,7 @@ async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, 
     await call.begin(
         account=caller.name,
         prompt=body.prompt,
-        outcomes=_OUTCOMES,
+        outcomes=_STREAM_OUTCOMES if method == "streamGenerateContent" else _OUTCOMES,
         project=caller.project,
         location=caller.location,
         model=model_id,
@@ -90,7 +97,7 @@ async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, 
     chunks = _without_picture(call, body, model)
     if chunks is None:
         chunks = await _with_picture(call, caller, body, model, recipe, input_images=len(inputs))
-    for chunk in chunks:
+    for chunk in (each for each in chunks if "error" not in each):
         chunk.update(api.more_fields(call))
         if "usageMetadata" in chunk:
             chunk["usageMetadata"].update(api.more_usage or {})
@@ -106,6 +113,9 @@ def _without_picture(call: Call, body: GenerateContent, model: GeminiImageModel)
             return [blocked_output(model.model_id, reason or "IMAGE_SAFETY")]
         case FaultKind.EMPTY:
             return [chatter(model.model_id, reason)]
+        case FaultKind.STREAM_ERROR:
+            error = ApiError(503, "The model is overloaded. Please try again later.", status=reason)
+            return [first_words(model.model_id), gemini_error_body(error)]
     if not body.wants_image:
         return [chatter(model.model_id, "The sandbox answers words only when no image modality is asked for.")]
     return None

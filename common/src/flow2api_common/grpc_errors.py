@@ -80,7 +80,9 @@ def status_of(error: Flow2APIError, *, request_id: str) -> Status:
     is_masked = error.code is grpc.StatusCode.INTERNAL
     message = f"internal error, request id {request_id}" if is_masked else redact(error.message)
     metadata = {} if is_masked else {key: redact(value) for key, value in error.metadata.items()}
-    info = ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata={**metadata, _CLASS_KEY: _class_name(error)})
+    info = ErrorInfo(
+        reason=error.reason, domain=ERROR_DOMAIN, metadata={**metadata, _CLASS_KEY: error_class_name(error)}
+    )
     status = Status(code=error.code.value[0], message=message, details=[_packed(info)])
     if error.retry_after is not None:
         delay = Duration()
@@ -124,6 +126,12 @@ def error_of(call: grpc.aio.AioRpcError, *, service: str) -> Flow2APIError:
     )
 
 
+def error_class_name(error: Flow2APIError) -> str:
+    """The key of an error in ERROR_CLASSES: a service's own subclass travels as the class of the tree that it is one
+    of."""
+    return next(cls.__name__ for cls in type(error).__mro__ if ERROR_CLASSES.get(cls.__name__) is cls)
+
+
 def _error_of_code(call: grpc.aio.AioRpcError, service: str) -> Flow2APIError:
     code = call.code()
     error_class = _CLASS_OF_CODE.get(code, InternalError)
@@ -148,11 +156,6 @@ def _error_of_code(call: grpc.aio.AioRpcError, service: str) -> Flow2APIError:
 def _connection_hint(call: grpc.aio.AioRpcError) -> str:
     details = call.details() or ""
     return next((hint for signs, hint in _CONNECTION_FAILURES if all(sign in details for sign in signs)), "")
-
-
-def _class_name(error: Flow2APIError) -> str:
-    """A service's own subclass travels as the class of the tree that it is one of."""
-    return next(cls.__name__ for cls in type(error).__mro__ if ERROR_CLASSES.get(cls.__name__) is cls)
 
 
 def _packed(message: ErrorInfo | RetryInfo | BadRequest) -> AnyMessage:

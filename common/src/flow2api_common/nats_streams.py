@@ -11,6 +11,7 @@ from nats.js.errors import NotFoundError
 
 VIDEO_JOBS = "VIDEO_JOBS"
 VIDEO_EVENTS = "VIDEO_EVENTS"
+IMAGE_JOBS = "IMAGE_JOBS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,5 +57,14 @@ def _stream_configs(limits: StreamLimits) -> tuple[StreamConfig, ...]:
             storage=StorageType.FILE,
             max_age=limits.events_max_age.total_seconds(),
             duplicate_window=min(duplicate_window, limits.events_max_age.total_seconds()),
+        ),
+        StreamConfig(
+            name=IMAGE_JOBS,
+            description="Image jobs to be made",
+            subjects=["image.generate"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            max_age=0.0,
+            duplicate_window=duplicate_window,
         ),
     )

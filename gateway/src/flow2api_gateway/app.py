@@ -44,6 +44,7 @@ from flow2api_gateway.media import endpoints as media_endpoints
 from flow2api_gateway.openai import models_endpoints
 from flow2api_gateway.openai.chat import endpoints as chat_endpoints
 from flow2api_gateway.openai.images import endpoints as image_endpoints
+from flow2api_gateway.openai.images import job_endpoints as image_job_endpoints
 from flow2api_gateway.openai.videos import content_endpoint, events_endpoint, from_video_endpoints
 from flow2api_gateway.openai.videos import endpoints as video_endpoints
 from flow2api_gateway.openai.webhooks import endpoints as receiver_endpoints
@@ -60,6 +61,7 @@ _ROUTERS: Final = (
     models_endpoints.router,
     chat_endpoints.router,
     image_endpoints.router,
+    image_job_endpoints.router,
     from_video_endpoints.router,
     video_endpoints.router,
     content_endpoint.router,
@@ -83,6 +85,8 @@ _EXPOSED_HEADERS: Final = (
     "openai-processing-ms",
     "openai-poll-after-ms",
     "retry-after",
+    "location",
+    "preference-applied",
     "x-should-retry",
     "idempotency-replayed",
     "x-ratelimit-limit-requests",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Final
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.image_jobs.repository import ImageJobRepository
 from flow2api_generation_service.images.idempotency import IdempotencyKeys
 from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
 from flow2api_generation_service.media.retention import MediaRetention
@@ -17,6 +20,8 @@ from flow2api_generation_service.settings import MediaRetentionSettings
 from flow2api_generation_service.webhooks.ledger import WebhookLedger
 
 log = get_logger(__name__)
+
+_AT_ONCE: Final = 500
 
 
 class Cleanup:
@@ -29,6 +34,7 @@ class Cleanup:
         retention: MediaRetention,
         sweep: MediaSweep,
         keys: IdempotencyKeys,
+        image_job_retention: timedelta,
         ledger: LedgerUpkeep,
         webhooks: WebhookLedger,
         settings: MediaRetentionSettings,
@@ -38,6 +44,7 @@ class Cleanup:
         self._retention = retention
         self._sweep = sweep
         self._keys = keys
+        self._image_job_retention = image_job_retention
         self._ledger = ledger
         self._webhooks = webhooks
         self._settings = settings
@@ -60,5 +67,13 @@ class Cleanup:
             oldest = self._clock() - self._settings.request_log_retention
             await RequestLogRepository(session).delete_before(oldest)
         await self._keys.delete_expired()
+        await self._delete_image_jobs()
         await self._ledger.run_once()
         await self._webhooks.delete_expired()
+
+    async def _delete_image_jobs(self) -> None:
+        deleted = _AT_ONCE
+        while deleted == _AT_ONCE:
+            async with self._database.transaction() as session:
+                oldest = self._clock() - self._image_job_retention
+                deleted = await ImageJobRepository(session).delete_ended_before(oldest, limit=_AT_ONCE)

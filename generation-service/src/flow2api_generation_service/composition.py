@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock, utc_now
 from flow2api_common.database import Database
@@ -19,6 +20,9 @@ from flow2api_generation_service.access import AccessClient
 from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
 from flow2api_generation_service.cleanup import Cleanup
 from flow2api_generation_service.draining import DrainingTasks
+from flow2api_generation_service.image_jobs.composition import running_image_jobs
+from flow2api_generation_service.image_jobs.repository import unfinished_image_jobs
+from flow2api_generation_service.image_jobs.servicer import ImageJobRpcs
 from flow2api_generation_service.images.books import ImageBooks
 from flow2api_generation_service.images.generate import GenerateImages
 from flow2api_generation_service.images.idempotency import IdempotencyKeys
@@ -36,6 +40,7 @@ from flow2api_generation_service.servicer import GenerationServicer
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_generation_service.stats import GenerationStats
 from flow2api_generation_service.videos.composition import running_videos
+from flow2api_generation_service.videos.outbox import OutboxRelay
 from flow2api_generation_service.videos.repository import unfinished_videos
 from flow2api_generation_service.videos.servicer import VideoRpcs
 from flow2api_generation_service.webhooks.composition import Webhooks, running_webhooks
@@ -78,6 +83,8 @@ class _Parts:
     access: AccessClient
     providers: ProviderRegistry
     nats: NatsConnection
+    outbox: OutboxRelay
+    keeper: LeaseKeeper
     tasks: BackgroundTasks
     draining: DrainingTasks
 
@@ -113,13 +120,30 @@ async def running_generation_service(
                 catalog=parts.catalog,
                 providers=parts.providers,
                 receivers=webhooks.job_receivers,
+                outbox=parts.outbox,
                 tasks=parts.tasks,
                 clock=clock,
             )
         )
         # Pictures in flight are waited for after the server has stopped, while all that they need is still there.
         await stack.enter_async_context(parts.draining)
-        servicer = _servicer(parts, videos, webhooks)
+        image_jobs = await stack.enter_async_context(
+            running_image_jobs(
+                settings=settings,
+                database=parts.database,
+                nats=parts.nats,
+                media=parts.media,
+                access=parts.access,
+                catalog=parts.catalog,
+                # A job that finds no account gives its place to others for a while.
+                maker=_maker(parts, settings.model_copy(update={"image_token_wait": settings.video_lease_wait})),
+                outbox=parts.outbox,
+                background=parts.draining,
+                tasks=parts.tasks,
+                clock=clock,
+            )
+        )
+        servicer = _servicer(parts, videos, image_jobs, webhooks)
         server = GrpcServer(
             address=settings.generation_addr,
             service_token=settings.service_token,
@@ -144,6 +168,19 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
     )
     stack.push_async_callback(channel.close)
     nats = await stack.enter_async_context(nats_connection(settings, "generation"))
+    tasks = await stack.enter_async_context(BackgroundTasks())
+    draining = DrainingTasks(settings.shutdown_grace / 2)
+    leases = LeaseClient(channel)
+    keeper = LeaseKeeper(leases=leases, background=draining, duration=settings.image_lease_duration)
+    outbox = OutboxRelay(
+        database=database,
+        publisher=nats,
+        clock=clock,
+        interval=settings.video_outbox_interval,
+        claim=settings.video_outbox_claim,
+    )
+    tasks.start("outbox", outbox.run())
+    tasks.start("renew-leases", keeper.run())
     return _Parts(
         settings=settings,
         clock=clock,
@@ -151,37 +188,45 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
         database=database,
         store=store,
         media=MediaService(database=database, store=store, settings=settings, clock=clock),
-        leases=LeaseClient(channel),
+        leases=leases,
         access=AccessClient(channel),
         providers=providers,
         nats=nats,
-        tasks=await stack.enter_async_context(BackgroundTasks()),
-        draining=DrainingTasks(settings.shutdown_grace / 2),
+        outbox=outbox,
+        keeper=keeper,
+        tasks=tasks,
+        draining=draining,
     )
 
 
-def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> GenerationServicer:
+def _maker(parts: _Parts, settings: GenerationServiceSettings) -> PictureMaker:
+    return PictureMaker(keeper=parts.keeper, providers=parts.providers, media=parts.media, settings=settings)
+
+
+async def _unfinished_jobs(session: AsyncSession, generation_ids: Collection[str]) -> set[str]:
+    return await unfinished_videos(session, generation_ids) | await unfinished_image_jobs(session, generation_ids)
+
+
+def _servicer(parts: _Parts, videos: VideoRpcs, image_jobs: ImageJobRpcs, webhooks: Webhooks) -> GenerationServicer:
     settings, clock, database = parts.settings, parts.clock, parts.database
-    keeper = LeaseKeeper(leases=parts.leases, background=parts.draining, duration=settings.image_lease_duration)
     keys = IdempotencyKeys(database=database, clock=clock, retention=settings.idempotency_retention)
     cleanup = Cleanup(
         database=database,
         retention=MediaRetention(database=database, media=parts.media, settings=settings, clock=clock),
         sweep=MediaSweep(database=database, store=parts.store, settings=settings, clock=clock),
         keys=keys,
-        ledger=LedgerUpkeep(database=database, settings=settings, unfinished=unfinished_videos, clock=clock),
+        image_job_retention=settings.image_job_retention,
+        ledger=LedgerUpkeep(database=database, settings=settings, unfinished=_unfinished_jobs, clock=clock),
         webhooks=webhooks.ledger,
         settings=settings,
         clock=clock,
     )
-    parts.tasks.start("renew-leases", keeper.run())
     parts.tasks.start("cleanup", cleanup.run())
-    maker = PictureMaker(keeper=keeper, providers=parts.providers, media=parts.media, settings=settings)
     images = GenerateImages(
         catalog=parts.catalog,
         access=parts.access,
         media=parts.media,
-        maker=maker,
+        maker=_maker(parts, settings),
         books=ImageBooks(database=database, clock=clock),
         keys=keys,
         background=parts.draining,
@@ -190,6 +235,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, webhooks: Webhooks) -> Generatio
     return GenerationServicer(
         catalog=parts.catalog,
         images=images,
+        image_jobs=image_jobs,
         videos=videos,
         media=parts.media,
         request_logs=RequestLogListing(database=database),

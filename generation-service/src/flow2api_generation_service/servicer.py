@@ -9,6 +9,7 @@ import grpc
 
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
+from flow2api_generation_service.image_jobs.servicer import ImageJobRpcs
 from flow2api_generation_service.images.generate import GenerateImages
 from flow2api_generation_service.ledger.reading import Ledger
 from flow2api_generation_service.media.listing import media_page
@@ -20,6 +21,7 @@ from flow2api_generation_service.videos.servicer import VideoRpcs
 from flow2api_proto.generation.v1 import (
     generation_service_pb2,
     generation_service_pb2_grpc,
+    image_job_pb2,
     image_pb2,
     ledger_pb2,
     video_pb2,
@@ -36,6 +38,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         *,
         catalog: Catalog,
         images: GenerateImages,
+        image_jobs: ImageJobRpcs,
         videos: VideoRpcs,
         media: MediaService,
         request_logs: RequestLogListing,
@@ -45,6 +48,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self._models = {model.model_id: model_to_grpc(model) for model in catalog.models}
         self._catalog = catalog
         self._images = images
+        self._image_jobs = image_jobs
         self._videos = videos
         self._media = media
         self._request_logs = request_logs
@@ -72,6 +76,42 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         """Pictures, and how it goes."""
         del context
         return self._images.events(request)
+
+    async def CreateImageJob(  # noqa: N802
+        self, request: image_job_pb2.CreateImageJobRequest, context: _Context
+    ) -> image_job_pb2.CreateImageJobResponse:
+        """Accept an image job."""
+        return await self._image_jobs.CreateImageJob(request, context)
+
+    async def GetImageJob(  # noqa: N802
+        self, request: image_job_pb2.GetImageJobRequest, context: _Context
+    ) -> image_job_pb2.GetImageJobResponse:
+        """One image job."""
+        return await self._image_jobs.GetImageJob(request, context)
+
+    async def ListImageJobs(  # noqa: N802
+        self, request: image_job_pb2.ListImageJobsRequest, context: _Context
+    ) -> image_job_pb2.ListImageJobsResponse:
+        """Image jobs by creation."""
+        return await self._image_jobs.ListImageJobs(request, context)
+
+    def WatchImageJob(  # noqa: N802
+        self, request: image_job_pb2.WatchImageJobRequest, context: _Context
+    ) -> AsyncIterator[image_job_pb2.WatchImageJobResponse]:
+        """An image job after each change."""
+        return self._image_jobs.WatchImageJob(request, context)
+
+    async def CancelImageJob(  # noqa: N802
+        self, request: image_job_pb2.CancelImageJobRequest, context: _Context
+    ) -> image_job_pb2.CancelImageJobResponse:
+        """Stop an image job."""
+        return await self._image_jobs.CancelImageJob(request, context)
+
+    async def DeleteImageJob(  # noqa: N802
+        self, request: image_job_pb2.DeleteImageJobRequest, context: _Context
+    ) -> image_job_pb2.DeleteImageJobResponse:
+        """Remove an image job."""
+        return await self._image_jobs.DeleteImageJob(request, context)
 
     async def CreateVideo(  # noqa: N802
         self, request: video_pb2.CreateVideoRequest, context: _Context

@@ -20,6 +20,7 @@ from flow2api_common.settings import (
     TokenClientSettings,
 )
 from flow2api_generation_service.idempotency_keys import IdempotencySettings
+from flow2api_generation_service.image_jobs.settings import ImageJobSettings
 from flow2api_generation_service.ledger.settings import LedgerSettings
 from flow2api_generation_service.videos.settings import VideoSettings
 from flow2api_generation_service.webhooks.settings import WebhookSettings
@@ -75,6 +76,7 @@ class MediaRetentionSettings(BaseServiceSettings):
 
 class GenerationServiceSettings(
     ImageSettings,
+    ImageJobSettings,
     MediaRetentionSettings,
     VideoSettings,
     LedgerSettings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow2api_generation_service.durations.models import VideoDurationRow
+from flow2api_generation_service.image_jobs import models as image_job_models
 from flow2api_generation_service.images.models import IdempotencyKeyRow
 from flow2api_generation_service.ledger.models import LedgerDayRow, LedgerEntryRow, LedgerSumRow
 from flow2api_generation_service.media.models import MediaRow
@@ -24,6 +25,7 @@ __all__ = [
     "RequestLogRow",
     "SettingRow",
     "VideoDurationRow",
+    "image_job_models",
     "metadata",
     "video_models",
     "webhook_models",

@@ -152,9 +152,9 @@ async def test_a_file_is_its_owner_s_to_remove(media: MediaService, picture: Cal
 
 
 async def test_stored_input_is_kept_once(media: MediaService, picture: Callable[..., bytes]) -> None:
-    first = await media.store_input(media_pb2.InputImage(data=picture()), api_key_id="key_1", video_id="video_1")
+    first = await media.store_input(media_pb2.InputImage(data=picture()), api_key_id="key_1", generation_id="video_1")
     stored = media_pb2.InputImage(media_id=first.media_id)
-    again = await media.store_input(stored, api_key_id="key_1", video_id="video_2")
+    again = await media.store_input(stored, api_key_id="key_1", generation_id="video_2")
     assert again.media_id == first.media_id
 
 

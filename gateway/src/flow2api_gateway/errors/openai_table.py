@@ -107,6 +107,8 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "API_KEY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "api_key_not_found"),
     "VIDEO_EXPIRED": ErrorRule(404, INVALID_REQUEST, "video_expired"),
     "VIDEO_NOT_READY": ErrorRule(400, INVALID_REQUEST, "video_not_ready", retry=False),
+    "IMAGE_JOB_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "image_job_not_found"),
+    "IMAGE_JOB_ALREADY_FINAL": ErrorRule(400, INVALID_REQUEST, "image_job_already_final", retry=False),
     "VIDEO_ALREADY_FINAL": ErrorRule(400, INVALID_REQUEST, "video_already_final", retry=False),
     "TOO_MANY_WEBHOOK_ENDPOINTS": ErrorRule(400, INVALID_REQUEST, "too_many_webhook_endpoints", retry=False),
     "WEBHOOK_NOT_REACHED": ErrorRule(400, INVALID_REQUEST, "webhook_not_reached", retry=False),

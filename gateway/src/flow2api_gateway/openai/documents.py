@@ -82,6 +82,32 @@ def answers(
     return {200: {"description": description, "content": content}, **ERRORS}
 
 
+def answers_later(responses: Mapping[int | str, dict[str, Any]], example: Any) -> dict[int | str, dict[str, Any]]:
+    """``responses`` of an endpoint that answers like this, or 202 and a job where the client prefers that."""
+    text = {"schema": {"type": "string"}}
+    accepted = {
+        "description": "With `Prefer: respond-async`: a job, which is durable now, to look for at `Location`.",
+        "headers": {
+            "Location": {"description": "Where the job is.", **text},
+            "Retry-After": {"description": "Seconds until the next look.", **text},
+            "Preference-Applied": {"description": "The preferences that were followed.", **text},
+        },
+        "content": {"application/json": {"schema": {"type": "object", "required": list(example)}, "example": example}},
+    }
+    return {**responses, 202: accepted}
+
+
+PREFER_HEADER: Final[dict[str, Any]] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`respond-async` for a job instead of the pictures; with `wait=n`, only when they take longer than "
+    "so many seconds.",
+    "schema": {"type": "string"},
+    "example": "respond-async, wait=10",
+}
+
+
 def answers_bytes(description: str, *content_types: str) -> dict[int | str, dict[str, Any]]:
     """``responses`` of an endpoint that answers a file, whole, in part, or not at all when it is known."""
     file = {"schema": {"type": "string", "format": "binary"}}

@@ -61,6 +61,34 @@ IMAGES_ANSWER: Final[dict[str, Any]] = {
         "output_tokens_details": {"text_tokens": 0, "image_tokens": 1120},
     },
 }
+IMAGE_JOB: Final[dict[str, Any]] = {
+    "id": "image_0190c2",
+    "object": "image.job",
+    "status": "queued",
+    "model": "gemini-3.1-flash-image",
+    "n": 2,
+    "progress": 0,
+    "created_at": 1767225600,
+    "completed_at": None,
+    "expires_at": None,
+    "error": None,
+}
+ENDED_IMAGE_JOB: Final[dict[str, Any]] = {
+    **IMAGE_JOB,
+    "status": "completed",
+    "progress": 100,
+    "completed_at": 1767225630,
+    "expires_at": 1767830430,
+    **IMAGES_ANSWER,
+}
+IMAGE_JOB_LIST: Final[dict[str, Any]] = {
+    "object": "list",
+    "data": [IMAGE_JOB],
+    "first_id": "image_0190c2",
+    "last_id": "image_0190c2",
+    "has_more": False,
+}
+DELETED_IMAGE_JOB: Final[dict[str, Any]] = {"id": "image_0190c2", "object": "image.job.deleted", "deleted": True}
 VIDEO_REQUEST: Final[dict[str, Any]] = {
     "model": "veo-3.1-fast",
     "prompt": "waves against a pier",

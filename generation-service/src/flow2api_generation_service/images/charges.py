@@ -51,6 +51,11 @@ def most_for(request: ImageRequest) -> Cost:
     return dearest([cost_of(option, usage) for option in request.plan.options])
 
 
+def most_on(option: ImageOption, request: ImageRequest) -> Cost:
+    """The most that one picture of a request can cost on a route."""
+    return cost_of(option, most_input([request.prompt], len(request.pictures)))
+
+
 def cost_of(option: ImageOption, usage: TokenUsage) -> Cost:
     """What a picture costs on a route."""
     price = option.price
@@ -98,7 +103,7 @@ class ImageCharges:
         """Reserve the most that its pictures can cost. Raises CapacityError DAILY_BUDGET_EXHAUSTED."""
         cost = most_for(request)
         entries = [
-            NewEntry(generation_id, _line(index), IMAGE, request.api_key_id, request.model_id, cost)
+            NewEntry(generation_id, line_of(index), IMAGE, request.api_key_id, request.model_id, cost)
             for index in range(request.image_count)
         ]
         await self._book.reserve(entries, budget)
@@ -115,7 +120,7 @@ class ImageCharges:
             return
         rows = {row.line: row for row in await self._book.entries(generation_id)}
         for charge in charges:
-            row = rows.get(_line(charge.index))
+            row = rows.get(line_of(charge.index))
             if row is not None:
                 await self._close(row, charge)
 
@@ -136,9 +141,10 @@ class ImageCharges:
 
 
 def _record(generation_id: str, charge: PictureCharge) -> Record:
-    entry = NewEntry(generation_id, _line(charge.index), IMAGE, charge.api_key_id, charge.model_id, charge.cost)
+    entry = NewEntry(generation_id, line_of(charge.index), IMAGE, charge.api_key_id, charge.model_id, charge.cost)
     return Record(entry, _STATES[charge.fate], charge.reason, charge.placement, charge.output_count)
 
 
-def _line(index: int) -> str:
+def line_of(index: int) -> str:
+    """What the ledger calls one of the pictures of a generation."""
     return f"picture:{index}"

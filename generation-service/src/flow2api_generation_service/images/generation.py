@@ -16,11 +16,11 @@ from flow2api_generation_service.images.books import Closing, ImageBooks
 from flow2api_generation_service.images.charges import PictureCharge, charge_of
 from flow2api_generation_service.images.events import EventLog
 from flow2api_generation_service.images.idempotency import RENEW_EVERY, IdempotencyKeys, RequestKey
+from flow2api_generation_service.images.made_picture import image_of
 from flow2api_generation_service.images.metrics import IMAGE_SECONDS, IMAGES_TOTAL
 from flow2api_generation_service.images.picture import MadePicture, PictureJob, PictureMaker
 from flow2api_generation_service.images.progress import PictureProgress
 from flow2api_generation_service.images.request import ImageRequest
-from flow2api_generation_service.media.service import media_to_grpc
 from flow2api_proto.generation.v1 import image_pb2
 
 log = get_logger(__name__)
@@ -123,7 +123,7 @@ class ImageGeneration:
 
     async def _stored(self, job: PictureJob, made: MadePicture) -> None:
         event = self._event(job.index)
-        event.image.CopyFrom(self._image(made))
+        event.image.CopyFrom(image_of(made, self._request.model_id))
         async with self._one_by_one:
             self._outstanding -= 1
             self._made += 1
@@ -178,22 +178,6 @@ class ImageGeneration:
             results=results,
             charges=[self._charges[index] for index in sorted(self._charges)],
             is_reserved=self._is_reserved,
-        )
-
-    def _image(self, made: MadePicture) -> image_pb2.GeneratedImage:
-        usage = made.result.usage
-        return image_pb2.GeneratedImage(
-            media=media_to_grpc(made.row),
-            text=made.result.text,
-            seed=made.seed,
-            model_id=self._request.model_id,
-            usage=image_pb2.Usage(
-                input_tokens=usage.input_tokens,
-                input_text_tokens=usage.input_text_tokens,
-                input_image_tokens=usage.input_image_tokens,
-                output_tokens=usage.output_tokens,
-            ),
-            warning=made.warning,
         )
 
     def _event(self, index: int) -> image_pb2.GenerateImageResponse:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError
 from flow2api_common.lifecycle import end_tasks
@@ -58,12 +59,31 @@ class MadePicture:
     warning: str
 
 
+class PaidCallMark(Protocol):
+    """Told around the call that costs something, for whoever has to know after a crash whether it was made."""
+
+    async def begin(self, token_id: int, option: ImageOption) -> None:
+        """The upstream is asked right after this returns. What it raises ends the picture, unasked."""
+
+    async def take_back(self) -> None:
+        """The upstream has refused the call, and has taken nothing for it."""
+
+
+class _NoMark:
+    async def begin(self, token_id: int, option: ImageOption) -> None:
+        """Nobody has to know."""
+
+    async def take_back(self) -> None:
+        """Nobody has to know."""
+
+
 class PictureJob:
     """One picture of a request, and how far it is.
 
     ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
     ``asked_at``: when, by ``time.monotonic``. ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``:
     that try may have been charged or not. ``usage`` is what the upstream has counted of the picture that it made.
+    ``mark`` is told around each paid call.
     """
 
     def __init__(
@@ -74,12 +94,14 @@ class PictureJob:
         index: int,
         progress: PictureProgress,
         is_deserted: Callable[[], bool],
+        mark: PaidCallMark | None = None,
     ) -> None:
         self.request = request
         self.generation_id = generation_id
         self.index = index
         self.progress = progress
         self.is_deserted = is_deserted
+        self.mark = mark or _NoMark()
         self.is_asked = False
         self.token_id: int | None = None
         self.option: ImageOption | None = None
@@ -158,7 +180,9 @@ class PictureMaker:
                 return await self._generate(job, token, option, references)
             except UpstreamFailure as failure:
                 # A client that goes away now ends it.
-                job.is_asked = False
+                was_asked, job.is_asked = job.is_asked, False
+                if was_asked and not failure.may_have_been_accepted:
+                    await job.mark.take_back()
                 self._count(failure, provider, token)
                 rule = retry_rule(failure)
                 seen[failure.failure_class] += 1
@@ -204,6 +228,7 @@ class PictureMaker:
             seed=job.request.seed_of(job.index),
             references=references,
         )
+        await job.mark.begin(token.token_id, option)
         job.is_asked, job.asked_at = True, time.monotonic()
         job.progress.enter(image_pb2.IMAGE_STAGE_GENERATING)
         async with self._telling(job):

@@ -33,10 +33,15 @@ class PictureProgress:
 
     def generating(self, elapsed_seconds: float, typical_seconds: float) -> None:
         """The upstream still works. The estimate nears its end ever more slowly."""
-        begun = _PERCENT_AT[image_pb2.IMAGE_STAGE_GENERATING]
-        share = 1 - math.exp(-1.5 * elapsed_seconds / max(typical_seconds, 1))
-        self._percent = max(self._percent, begun + int(share * (_GENERATED_PERCENT - begun)))
+        self._percent = max(self._percent, percent_while_generating(elapsed_seconds, typical_seconds))
         self._emit(image_pb2.IMAGE_STAGE_GENERATING)
 
     def _emit(self, stage: image_pb2.ImageStage.ValueType) -> None:
         self._tell(image_pb2.ImageProgress(stage=stage, progress_percent=self._percent, attempt=self.attempt))
+
+
+def percent_while_generating(elapsed_seconds: float, typical_seconds: float) -> int:
+    """How far a picture is whose upstream was asked so long ago; nears its end ever more slowly."""
+    begun = _PERCENT_AT[image_pb2.IMAGE_STAGE_GENERATING]
+    share = 1 - math.exp(-1.5 * max(elapsed_seconds, 0) / max(typical_seconds, 1))
+    return begun + int(share * (_GENERATED_PERCENT - begun))

@@ -51,6 +51,15 @@ async def read_request(request: image_pb2.GenerateImageRequest, catalog: Catalog
     Raises NotFound (MODEL_NOT_FOUND, MEDIA_NOT_FOUND) and InvalidArgument naming ``model``, ``prompt``, ``n``,
     ``seed``, ``request_id``, or what the catalog refuses.
     """
+    check_request(request, catalog)
+    pictures = await asyncio.gather(
+        *(media.load_picture(image, api_key_id=request.api_key_id) for image in request.input_images)
+    )
+    return planned_request(request, pictures, catalog)
+
+
+def check_request(request: image_pb2.GenerateImageRequest, catalog: Catalog) -> None:
+    """Everything that needs no picture to be read. Raises as `read_request`."""
     model = catalog.resolve(request.model_id)
     if model.modality is not Modality.IMAGE:
         raise InvalidArgument.of("model", f"The model {model.model_id} makes videos, not images.")
@@ -59,9 +68,12 @@ async def read_request(request: image_pb2.GenerateImageRequest, catalog: Catalog
         raise InvalidArgument.of(
             "input_images", f"The model {model.model_id} takes at most {model.max_input_images} input images."
         )
-    pictures = await asyncio.gather(
-        *(media.load_picture(image, api_key_id=request.api_key_id) for image in request.input_images)
-    )
+
+
+def planned_request(
+    request: image_pb2.GenerateImageRequest, pictures: Sequence[Picture], catalog: Catalog
+) -> ImageRequest:
+    """A checked request with its pictures, and how to make it. Raises what the catalog refuses."""
     plan = catalog.plan_image(
         ImageFacts(
             model_id=request.model_id,

@@ -33,15 +33,15 @@ _LEFT_BEHIND: Final = timedelta(hours=1)
 """Longer than any picture takes, and than an upstream's last report about a video is late."""
 
 
-UnfinishedVideos = Callable[[AsyncSession, Collection[str]], Awaitable[set[str]]]
-"""Tells which of these videos have not ended."""
+UnfinishedJobs = Callable[[AsyncSession, Collection[str]], Awaitable[set[str]]]
+"""Tells which of these generations are jobs that have not ended."""
 
 
 class LedgerUpkeep:
     """`run_once` is called every now and then."""
 
     def __init__(
-        self, *, database: Database, settings: LedgerSettings, unfinished: UnfinishedVideos, clock: Clock
+        self, *, database: Database, settings: LedgerSettings, unfinished: UnfinishedJobs, clock: Clock
     ) -> None:
         self._database = database
         self._settings = settings
@@ -65,10 +65,10 @@ class LedgerUpkeep:
         before = now - _LEFT_BEHIND
         async with self._database.transaction() as session:
             repository = LedgerRepository(session)
-            left = list(await repository.left_open(before, operation="image", limit=_BATCH))
-            videos = await repository.left_open(before, operation="video", limit=_BATCH)
-            running = await self._unfinished(session, {row.generation_id for row in videos})
-            left += [row for row in videos if row.generation_id not in running]
+            found = list(await repository.left_open(before, operation="image", limit=_BATCH))
+            found += await repository.left_open(before, operation="video", limit=_BATCH)
+            running = await self._unfinished(session, {row.generation_id for row in found})
+            left = [row for row in found if row.generation_id not in running]
             await self._move(session, left, is_disputed=True)
 
     async def _settle_old_disputes(self, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.media.models import MediaRow
@@ -66,7 +66,7 @@ class MediaRepository:
         before: datetime,
         *,
         limit: int,
-        spared: Select[str] | None = None,
+        spared: CompoundSelect[str] | None = None,
         media_ids: Collection[str] | None = None,
     ) -> Sequence[MediaRow]:
         """Rows whose time was over before then, the oldest first; of these files and what was made of them alone."""
@@ -89,7 +89,7 @@ class MediaRepository:
         return {media_id: int(size_bytes) for media_id, size_bytes in rows if media_id is not None}
 
     async def oldest(
-        self, *, created_before: datetime, now: datetime, limit: int, spared: Select[str] | None = None
+        self, *, created_before: datetime, now: datetime, limit: int, spared: CompoundSelect[str] | None = None
     ) -> Sequence[MediaRow]:
         """Files of their own that were made before then and have not expired, the oldest first."""
         statement = select(MediaRow).where(

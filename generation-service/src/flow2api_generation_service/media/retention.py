@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.input_media import needed_input_media, spent_input_media
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.settings import MediaRetentionSettings
-from flow2api_generation_service.videos.repository import JobRepository, needed_input_media
 
 log = get_logger(__name__)
 
@@ -41,7 +41,7 @@ class MediaRetention:
         now = self._clock()
         while True:
             async with self._database.transaction() as session:
-                spent = await JobRepository(session).spent_input_media(now=now, limit=_AT_ONCE)
+                spent = await spent_input_media(session, now=now, limit=_AT_ONCE)
                 if not spent:
                     return
                 await MediaRepository(session).expire(spent, now=now)

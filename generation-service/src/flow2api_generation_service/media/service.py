@@ -12,11 +12,11 @@ from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFo
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore, media_key
+from flow2api_generation_service.input_media import needed_input_media
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import NotAPicture, Picture, as_input, look_at
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
-from flow2api_generation_service.videos.repository import needed_input_media
 from flow2api_proto.generation.v1 import media_pb2
 from flow2api_upstream.port import MediaHandle, SourceImage
 
@@ -137,12 +137,16 @@ class MediaService:
 
         Raises like ``load_picture``.
         """
+        picture = await self.load_input_picture(media_id)
+        return SourceImage(data=picture.data, mime_type=picture.content_type)
+
+    async def load_input_picture(self, media_id: str) -> Picture:
+        """The same, looked at."""
         async with self._database.transaction(read_only=True) as session:
             row = await MediaRepository(session).get(media_id, now=None)
         if row is None:
-            raise NotFound("An input image of the video does not exist any more.", reason="MEDIA_NOT_FOUND")
-        picture = await self._picture_of(await self._bytes_of(row))
-        return SourceImage(data=picture.data, mime_type=picture.content_type)
+            raise NotFound("An input image of the job does not exist any more.", reason="MEDIA_NOT_FOUND")
+        return await self._picture_of(await self._bytes_of(row))
 
     async def load_picture(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> Picture:
         """An input picture: given inline, or stored (uploaded, or made by us for the same key).
@@ -171,19 +175,19 @@ class MediaService:
         except NotAPicture as exc:
             raise _invalid_image(str(exc)) from exc
 
-    async def store_input(self, image: media_pb2.InputImage, *, api_key_id: str, video_id: str) -> MediaRow:
+    async def store_input(self, image: media_pb2.InputImage, *, api_key_id: str, generation_id: str) -> MediaRow:
         """An input picture as a stored file that a job can refer to: the file itself, or a new one of inline bytes,
         which is the job's own and goes once it is handed in."""
         if image.WhichOneof("source") == "media_id":
             return await self.get(image.media_id, api_key_id=api_key_id)
         picture = await self.load_picture(image)
-        origin = Origin(api_key_id=api_key_id, generation_id=video_id)
+        origin = Origin(api_key_id=api_key_id, generation_id=generation_id)
         row = await self._put(picture, origin, keep=self._settings.upload_retention, file_name="")
         await self.record(row)
         return row
 
     async def delete(self, row: MediaRow) -> None:
-        """Let a file go at once, but its bytes not before every video that uses them is handed in. Safe to repeat."""
+        """Let a file go at once, but its bytes not before every job that uses them is handed in. Safe to repeat."""
         async with self._database.transaction() as session:
             await MediaRepository(session).expire([row.media_id], now=self._clock())
         await self.remove_expired([row.media_id])

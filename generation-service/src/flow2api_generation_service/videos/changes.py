@@ -25,10 +25,11 @@ _LOOK_AT_CLIENT: Final = timedelta(seconds=1)
 
 
 class VideoChanges:
-    """Announces changes of jobs and tells those who listen."""
+    """Announces changes of jobs and tells those who listen; those of image jobs under a subject of their own."""
 
-    def __init__(self, *, nats: NatsConnection) -> None:
+    def __init__(self, *, nats: NatsConnection, subject: str = CHANGED_SUBJECT) -> None:
         self._nats = nats
+        self._subject = subject
         self._listeners: list[Callable[[str], None]] = []
         self._is_subscribed = False
 
@@ -38,7 +39,7 @@ class VideoChanges:
         if not self._nats.is_connected:
             return
         try:
-            await self._nats.client.publish(f"{CHANGED_SUBJECT}.{video_id}")
+            await self._nats.client.publish(f"{self._subject}.{video_id}")
         except (nats.errors.Error, OSError) as error:
             log.debug("change_not_announced", video_id=video_id, error=repr(error))
 
@@ -59,7 +60,7 @@ class VideoChanges:
             client = self._nats.client
             try:
                 # The client keeps its subscriptions over reconnections, but not when it had to be replaced.
-                await client.subscribe(f"{CHANGED_SUBJECT}.*", cb=self._on_message)
+                await client.subscribe(f"{self._subject}.*", cb=self._on_message)
             except (nats.errors.Error, OSError) as error:
                 log.debug("changes_not_subscribed", error=repr(error))
                 await asyncio.sleep(_LOOK_AT_CLIENT.total_seconds())

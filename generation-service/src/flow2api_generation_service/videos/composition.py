@@ -51,20 +51,14 @@ async def running_videos(
     catalog: Catalog,
     providers: ProviderRegistry,
     receivers: JobReceivers,
+    outbox: OutboxRelay,
     tasks: BackgroundTasks,
     clock: Clock = utc_now,
 ) -> AsyncIterator[VideoRpcs]:
-    """The video RPCs, with relay, submit worker, event consumer, sweeper and notifications at work behind them.
+    """The video RPCs, with submit worker, event consumer, sweeper and notifications at work behind them.
 
     ``tasks`` owns these and cancels them; on leaving, the two workers take nothing new any more.
     """
-    outbox = OutboxRelay(
-        database=database,
-        publisher=nats,
-        clock=clock,
-        interval=settings.video_outbox_interval,
-        claim=settings.video_outbox_claim,
-    )
     changes = VideoChanges(nats=nats)
     submissions = Submissions(
         database=database, outbox=outbox, changes=changes, clock=clock, limit=settings.video_submit_limit
@@ -121,7 +115,6 @@ async def running_videos(
         max_in_flight=_EVENTS_IN_FLIGHT,
         ack_wait=settings.video_ack_wait,
     )
-    tasks.start("video-outbox", outbox.run())
     tasks.start("video-submit", submit_worker.run())
     tasks.start("video-events", event_worker.run())
     tasks.start("video-durations", durations.run())

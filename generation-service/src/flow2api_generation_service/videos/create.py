@@ -162,7 +162,7 @@ class VideoCreation:
 
     async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:
         rows = [
-            await self._media.store_input(each, api_key_id=request.api_key_id, video_id=video_id)
+            await self._media.store_input(each, api_key_id=request.api_key_id, generation_id=video_id)
             for each in request.input_images
         ]
         return [

@@ -23,12 +23,13 @@ from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
 from flow2api_common.request_context import incoming_request, outgoing_headers
 from flow2api_generation_service.videos.models import OutboxRow
-from flow2api_proto.events.v1 import video_events_pb2
+from flow2api_proto.events.v1 import image_events_pb2, video_events_pb2
 
 log = get_logger(__name__)
 
 _MESSAGE_TYPES: Final[Mapping[str, type[Message]]] = {
-    type_.DESCRIPTOR.name: type_ for type_ in (video_events_pb2.SubmitVideo, video_events_pb2.PollVideo)
+    type_.DESCRIPTOR.name: type_
+    for type_ in (video_events_pb2.SubmitVideo, video_events_pb2.PollVideo, image_events_pb2.GenerateImages)
 }
 _BATCH: Final = 100
 _PUBLISH_CONCURRENCY: Final = 16

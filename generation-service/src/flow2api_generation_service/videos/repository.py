@@ -19,7 +19,7 @@ from flow2api_generation_service.videos.states import FINAL_STATES, LIVE_STATES,
 _UNCERTAIN_STATES: Final = (JobState.QUEUED, JobState.SUBMITTING)
 
 
-def needed_input_media() -> Select[str]:
+def needed_video_inputs() -> Select[str]:
     """The query for the files of input pictures of all jobs that are not certain to be handed in."""
     statement = select(JobInputImageRow.media_id).join(JobRow, JobRow.video_id == JobInputImageRow.video_id)
     return statement.where(JobRow.state.in_(_UNCERTAIN_STATES))

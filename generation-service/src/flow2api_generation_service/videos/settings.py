@@ -31,7 +31,8 @@ class VideoSettings(IdempotencySettings):
     video_unknown_grace: Pause = timedelta(seconds=30)
     """How much longer than that an answer is waited for before a submission counts as unknown."""
     video_resubmit_unknown: bool = False
-    """Hand a job in again although the answer to an earlier submission is unknown; may be charged twice."""
+    """Hand a video, or a picture of an image job, in again although the answer to an earlier submission is unknown; may
+    be charged twice."""
     video_ack_wait: Duration = timedelta(seconds=30)
     """After this JetStream gives the message of a dead worker to another one."""
     video_sweep_interval: Duration = timedelta(seconds=10)

@@ -28,10 +28,11 @@ from flow2api_proto.generation.v1 import (
     video_pb2,
 )
 from flow2api_testing.gateway_peers.content import MODELS, MP4, picture
+from flow2api_testing.gateway_peers.image_jobs import FakeImageJobs
 
 
 @dataclass
-class FakeGeneration(generation_service_pb2_grpc.GenerationServiceServicer):
+class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServiceServicer):
     """Makes red pictures and lets tests say what videos do."""
 
     store: MediaStore

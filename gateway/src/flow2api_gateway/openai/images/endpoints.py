@@ -15,6 +15,7 @@ from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json
 from flow2api_gateway.edge.event_stream import EventStream
 from flow2api_gateway.edge.forms import read_json_or_form
+from flow2api_gateway.edge.preferences import preferences_of
 from flow2api_gateway.edge.presence import while_present
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
@@ -23,7 +24,7 @@ from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.generation.images import begun_generation, collect_images, generate_images
 from flow2api_gateway.generation.pictures import PictureSource, input_images
 from flow2api_gateway.openai import examples
-from flow2api_gateway.openai.documents import answers, takes_json, takes_json_or_form
+from flow2api_gateway.openai.documents import PREFER_HEADER, answers, answers_later, takes_json, takes_json_or_form
 from flow2api_gateway.openai.images.edit_sources import edit_sources
 from flow2api_gateway.openai.images.grpc_to_images import image_events, images_answer
 from flow2api_gateway.openai.images.images_to_grpc import (
@@ -32,25 +33,31 @@ from flow2api_gateway.openai.images.images_to_grpc import (
     check_image_values,
     image_request,
 )
+from flow2api_gateway.openai.images.job_answers import answer_with_job
 from flow2api_gateway.openai.images.schemas import ImageEditRequest, ImageGenerationRequest
 from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope
 from flow2api_proto.generation.v1 import model_pb2
 
 router: Final = APIRouter(tags=["images"])
+_PREFER: Final = {"parameters": [PREFER_HEADER]}
+_ANSWERS: Final = answers_later(
+    answers(
+        examples.IMAGES_ANSWER,
+        required=("created", "data"),
+        others={"text/event-stream": "With `stream`: events as they come."},
+    ),
+    examples.IMAGE_JOB,
+)
 
 
 @router.post(
     "/v1/images/generations",
     summary="Make pictures",
-    openapi_extra=takes_json(ImageGenerationRequest, examples.IMAGE_REQUEST),
-    responses=answers(
-        examples.IMAGES_ANSWER,
-        required=("created", "data"),
-        others={"text/event-stream": "With `stream`: events as they come."},
-    ),
+    openapi_extra=takes_json(ImageGenerationRequest, examples.IMAGE_REQUEST) | _PREFER,
+    responses=_ANSWERS,
 )
 async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
-    """The pictures as base64 or as links, all at once or each as it comes."""
+    """The pictures as base64 or as links, all at once or each as it comes; or a job to look for later."""
     body = await read_json(request, ImageGenerationRequest, gateway.settings.max_body_bytes)
     model = await usable_model(gateway.catalog, api_key, body.model)
     return await _answer(request, gateway, body, model, (), api_key.api_key_id, kind="image_generation")
@@ -59,12 +66,8 @@ async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep
 @router.post(
     "/v1/images/edits",
     summary="Change pictures",
-    openapi_extra=takes_json_or_form(ImageEditRequest, examples.EDIT_REQUEST),
-    responses=answers(
-        examples.IMAGES_ANSWER,
-        required=("created", "data"),
-        others={"text/event-stream": "With `stream`: events as they come."},
-    ),
+    openapi_extra=takes_json_or_form(ImageEditRequest, examples.EDIT_REQUEST) | _PREFER,
+    responses=_ANSWERS,
 )
 async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Like generations, from one to sixteen pictures."""
@@ -90,6 +93,9 @@ async def _answer(
         pictures = await input_images(gateway, sources, api_key_id=api_key_id)
         generation = image_request(body, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
         generation.request_scope = idempotency_scope(request)
+        preferences = preferences_of(request)
+        if preferences.is_async and not body.stream:
+            return await answer_with_job(request, gateway, generation, form, preferences.wait)
         events = generate_images(gateway.peers.generation, generation, timeout=gateway.settings.image_answer_timeout)
         if not body.stream:
             made = await while_present(request.receive, gateway.drain, collect_images(events))

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 64 << 20
 
 
-async def images_answer(gateway: Gateway, made: MadePictures, form: ImageAnswerForm) -> dict[str, Any]:
-    """The whole answer. Pictures that failed while others came are left out."""
+async def images_answer(
+    gateway: Gateway, made: MadePictures, form: ImageAnswerForm, *, created: int | None = None
+) -> dict[str, Any]:
+    """The whole answer. Pictures that failed while others came are left out. ``created``, in Unix seconds: now."""
     images = made.in_order
     data = await asyncio.gather(*(_rendered(gateway, image, form) for image in images))
     return {
-        "created": int(time.time()),
+        "created": int(time.time()) if created is None else created,
         "data": data,
-        **_facts(images[0].media, form),
+        **(_facts(images[0].media, form) if images else {}),
         "usage": images_usage(made.usage),
     }
 

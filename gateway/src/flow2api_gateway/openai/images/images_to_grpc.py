@@ -36,6 +36,7 @@ IMAGE_FIELDS: Final[Mapping[str, str]] = {
 
 _MAX_PROMPT: Final = 32_000
 _MOST_PARTIAL_IMAGES: Final = 3
+_MAX_QUALITY: Final = 32
 _OUTPUT_FORMATS: Final = ("png", "jpeg", "webp")
 _RESPONSE_FORMATS: Final = ("b64_json", "url")
 
@@ -70,6 +71,24 @@ def answer_form(request: ImageGenerationRequest) -> ImageAnswerForm:
         convert_to = PictureFormat(_one_of("output_format", name, _OUTPUT_FORMATS, default="png"), compression)
     return ImageAnswerForm(
         as_url=response_format == "url", convert_to=convert_to, quality=(request.quality or "auto").lower()
+    )
+
+
+def options_of(form: ImageAnswerForm) -> dict[str, str]:
+    """The form as a job remembers it."""
+    options = {"response_format": "url" if form.as_url else "b64_json", "quality": form.quality[:_MAX_QUALITY]}
+    if form.convert_to is not None:
+        options |= {"output_format": form.convert_to.name, "output_compression": str(form.convert_to.quality)}
+    return options
+
+
+def form_of(options: Mapping[str, str]) -> ImageAnswerForm:
+    """The form that a job remembers."""
+    convert_to = None
+    if "output_format" in options:
+        convert_to = PictureFormat(options["output_format"], int(options.get("output_compression", "100")))
+    return ImageAnswerForm(
+        as_url=options.get("response_format") == "url", convert_to=convert_to, quality=options.get("quality", "auto")
     )
 
 

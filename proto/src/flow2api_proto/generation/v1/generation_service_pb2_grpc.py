@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from flow2api_proto.generation.v1 import generation_service_pb2 as flow2api_dot_generation_dot_v1_dot_generation__service__pb2
+from flow2api_proto.generation.v1 import image_job_pb2 as flow2api_dot_generation_dot_v1_dot_image__job__pb2
 from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
 from flow2api_proto.generation.v1 import ledger_pb2 as flow2api_dot_generation_dot_v1_dot_ledger__pb2
 from flow2api_proto.generation.v1 import video_pb2 as flow2api_dot_generation_dot_v1_dot_video__pb2
@@ -56,6 +57,36 @@ class GenerationServiceStub:
                 '/flow2api.generation.v1.GenerationService/GenerateImage',
                 request_serializer=flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageResponse.FromString,
+                _registered_method=True)
+        self.CreateImageJob = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/CreateImageJob',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobResponse.FromString,
+                _registered_method=True)
+        self.GetImageJob = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/GetImageJob',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobResponse.FromString,
+                _registered_method=True)
+        self.ListImageJobs = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/ListImageJobs',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsResponse.FromString,
+                _registered_method=True)
+        self.WatchImageJob = channel.unary_stream(
+                '/flow2api.generation.v1.GenerationService/WatchImageJob',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobResponse.FromString,
+                _registered_method=True)
+        self.CancelImageJob = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/CancelImageJob',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobResponse.FromString,
+                _registered_method=True)
+        self.DeleteImageJob = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/DeleteImageJob',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobResponse.FromString,
                 _registered_method=True)
         self.CreateVideo = channel.unary_unary(
                 '/flow2api.generation.v1.GenerationService/CreateVideo',
@@ -162,6 +193,52 @@ class GenerationServiceServicer:
         NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT; what AuthorizeGeneration of flow2api.access.v1 refuses, before anything is
         queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateImageJob(self, request, context):
+        """Accepts pictures to be made without anybody waiting: when this answers, the job is durable. Waits for a token as long as
+        the queue's timeout (a setting). A picture is asked for at most once: when the answer of the upstream is lost with the
+        process, it ends as SUBMISSION_UNKNOWN. Errors as of GenerateImage before anything is queued; ALREADY_EXISTS
+        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS (a client still waits for the pictures of the same request).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImageJob(self, request, context):
+        """Reads one job. NOT_FOUND IMAGE_JOB_NOT_FOUND, also when it is another key's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImageJobs(self, request, context):
+        """Lists jobs by creation. INVALID_ARGUMENT; NOT_FOUND IMAGE_JOB_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchImageJob(self, request, context):
+        """Streams the job at once and after each change, until a final state, which is the last event. NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelImageJob(self, request, context):
+        """Stops a job: pictures that the upstream was not asked for cost nothing; the others are made, charged and kept with it.
+        FAILED_PRECONDITION IMAGE_JOB_ALREADY_FINAL; NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteImageJob(self, request, context):
+        """Removes a job and its pictures; a running one is cancelled first. NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,6 +370,36 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.GenerateImage,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageResponse.SerializeToString,
+            ),
+            'CreateImageJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateImageJob,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobResponse.SerializeToString,
+            ),
+            'GetImageJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImageJob,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobResponse.SerializeToString,
+            ),
+            'ListImageJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImageJobs,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsResponse.SerializeToString,
+            ),
+            'WatchImageJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchImageJob,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobResponse.SerializeToString,
+            ),
+            'CancelImageJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelImageJob,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobResponse.SerializeToString,
+            ),
+            'DeleteImageJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteImageJob,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobResponse.SerializeToString,
             ),
             'CreateVideo': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVideo,
@@ -456,6 +563,168 @@ class GenerationService:
             '/flow2api.generation.v1.GenerationService/GenerateImage',
             flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_image__pb2.GenerateImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateImageJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/CreateImageJob',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.CreateImageJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImageJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/GetImageJob',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.GetImageJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImageJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/ListImageJobs',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.ListImageJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchImageJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/WatchImageJob',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.WatchImageJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelImageJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/CancelImageJob',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.CancelImageJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteImageJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/DeleteImageJob',
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_image__job__pb2.DeleteImageJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

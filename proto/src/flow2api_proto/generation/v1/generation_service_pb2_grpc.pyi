@@ -5,6 +5,7 @@ Generation: the model catalog, images, video jobs and their media."""
 
 from collections import abc as _abc
 from flow2api_proto.generation.v1 import generation_service_pb2 as _generation_service_pb2
+from flow2api_proto.generation.v1 import image_job_pb2 as _image_job_pb2
 from flow2api_proto.generation.v1 import image_pb2 as _image_pb2
 from flow2api_proto.generation.v1 import ledger_pb2 as _ledger_pb2
 from flow2api_proto.generation.v1 import video_pb2 as _video_pb2
@@ -52,6 +53,24 @@ class GenerationServiceStub:
     queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
+    CreateImageJob: _grpc.UnaryUnaryMultiCallable[_image_job_pb2.CreateImageJobRequest, _image_job_pb2.CreateImageJobResponse]
+    """Accepts pictures to be made without anybody waiting: when this answers, the job is durable. Waits for a token as long as
+    the queue's timeout (a setting). A picture is asked for at most once: when the answer of the upstream is lost with the
+    process, it ends as SUBMISSION_UNKNOWN. Errors as of GenerateImage before anything is queued; ALREADY_EXISTS
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS (a client still waits for the pictures of the same request).
+    """
+    GetImageJob: _grpc.UnaryUnaryMultiCallable[_image_job_pb2.GetImageJobRequest, _image_job_pb2.GetImageJobResponse]
+    """Reads one job. NOT_FOUND IMAGE_JOB_NOT_FOUND, also when it is another key's."""
+    ListImageJobs: _grpc.UnaryUnaryMultiCallable[_image_job_pb2.ListImageJobsRequest, _image_job_pb2.ListImageJobsResponse]
+    """Lists jobs by creation. INVALID_ARGUMENT; NOT_FOUND IMAGE_JOB_NOT_FOUND."""
+    WatchImageJob: _grpc.UnaryStreamMultiCallable[_image_job_pb2.WatchImageJobRequest, _image_job_pb2.WatchImageJobResponse]
+    """Streams the job at once and after each change, until a final state, which is the last event. NOT_FOUND."""
+    CancelImageJob: _grpc.UnaryUnaryMultiCallable[_image_job_pb2.CancelImageJobRequest, _image_job_pb2.CancelImageJobResponse]
+    """Stops a job: pictures that the upstream was not asked for cost nothing; the others are made, charged and kept with it.
+    FAILED_PRECONDITION IMAGE_JOB_ALREADY_FINAL; NOT_FOUND.
+    """
+    DeleteImageJob: _grpc.UnaryUnaryMultiCallable[_image_job_pb2.DeleteImageJobRequest, _image_job_pb2.DeleteImageJobResponse]
+    """Removes a job and its pictures; a running one is cancelled first. NOT_FOUND."""
     CreateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
     ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
@@ -112,6 +131,24 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
     CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
     """
+    CreateImageJob: _aio.UnaryUnaryMultiCallable[_image_job_pb2.CreateImageJobRequest, _image_job_pb2.CreateImageJobResponse]  # type: ignore[assignment]
+    """Accepts pictures to be made without anybody waiting: when this answers, the job is durable. Waits for a token as long as
+    the queue's timeout (a setting). A picture is asked for at most once: when the answer of the upstream is lost with the
+    process, it ends as SUBMISSION_UNKNOWN. Errors as of GenerateImage before anything is queued; ALREADY_EXISTS
+    IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS (a client still waits for the pictures of the same request).
+    """
+    GetImageJob: _aio.UnaryUnaryMultiCallable[_image_job_pb2.GetImageJobRequest, _image_job_pb2.GetImageJobResponse]  # type: ignore[assignment]
+    """Reads one job. NOT_FOUND IMAGE_JOB_NOT_FOUND, also when it is another key's."""
+    ListImageJobs: _aio.UnaryUnaryMultiCallable[_image_job_pb2.ListImageJobsRequest, _image_job_pb2.ListImageJobsResponse]  # type: ignore[assignment]
+    """Lists jobs by creation. INVALID_ARGUMENT; NOT_FOUND IMAGE_JOB_NOT_FOUND."""
+    WatchImageJob: _aio.UnaryStreamMultiCallable[_image_job_pb2.WatchImageJobRequest, _image_job_pb2.WatchImageJobResponse]  # type: ignore[assignment]
+    """Streams the job at once and after each change, until a final state, which is the last event. NOT_FOUND."""
+    CancelImageJob: _aio.UnaryUnaryMultiCallable[_image_job_pb2.CancelImageJobRequest, _image_job_pb2.CancelImageJobResponse]  # type: ignore[assignment]
+    """Stops a job: pictures that the upstream was not asked for cost nothing; the others are made, charged and kept with it.
+    FAILED_PRECONDITION IMAGE_JOB_ALREADY_FINAL; NOT_FOUND.
+    """
+    DeleteImageJob: _aio.UnaryUnaryMultiCallable[_image_job_pb2.DeleteImageJobRequest, _image_job_pb2.DeleteImageJobResponse]  # type: ignore[assignment]
+    """Removes a job and its pictures; a running one is cancelled first. NOT_FOUND."""
     CreateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CreateVideoRequest, _video_pb2.CreateVideoResponse]  # type: ignore[assignment]
     """Accepts a video job: when this answers, the job is durable. NOT_FOUND MODEL_NOT_FOUND, INVALID_ARGUMENT,
     ALREADY_EXISTS IDEMPOTENCY_CONFLICT, RESOURCE_EXHAUSTED DAILY_BUDGET_EXHAUSTED, and what AuthorizeGeneration of flow2api.access.v1 refuses.
@@ -187,6 +224,60 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         queued; RESOURCE_EXHAUSTED NO_TOKEN_AVAILABLE, KEY_CONCURRENCY, QUEUE_FULL, DAILY_BUDGET_EXHAUSTED; FAILED_PRECONDITION
         CONTENT_REJECTED, UPSTREAM_VERIFICATION_REQUIRED; UNAVAILABLE UPSTREAM_UNAVAILABLE; DEADLINE_EXCEEDED UPSTREAM_TIMEOUT.
         """
+
+    @_abc_1.abstractmethod
+    def CreateImageJob(
+        self,
+        request: _image_job_pb2.CreateImageJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_job_pb2.CreateImageJobResponse, _abc.Awaitable[_image_job_pb2.CreateImageJobResponse]]:
+        """Accepts pictures to be made without anybody waiting: when this answers, the job is durable. Waits for a token as long as
+        the queue's timeout (a setting). A picture is asked for at most once: when the answer of the upstream is lost with the
+        process, it ends as SUBMISSION_UNKNOWN. Errors as of GenerateImage before anything is queued; ALREADY_EXISTS
+        IDEMPOTENCY_CONFLICT, IDEMPOTENCY_IN_PROGRESS (a client still waits for the pictures of the same request).
+        """
+
+    @_abc_1.abstractmethod
+    def GetImageJob(
+        self,
+        request: _image_job_pb2.GetImageJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_job_pb2.GetImageJobResponse, _abc.Awaitable[_image_job_pb2.GetImageJobResponse]]:
+        """Reads one job. NOT_FOUND IMAGE_JOB_NOT_FOUND, also when it is another key's."""
+
+    @_abc_1.abstractmethod
+    def ListImageJobs(
+        self,
+        request: _image_job_pb2.ListImageJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_job_pb2.ListImageJobsResponse, _abc.Awaitable[_image_job_pb2.ListImageJobsResponse]]:
+        """Lists jobs by creation. INVALID_ARGUMENT; NOT_FOUND IMAGE_JOB_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def WatchImageJob(
+        self,
+        request: _image_job_pb2.WatchImageJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_image_job_pb2.WatchImageJobResponse], _abc.AsyncIterator[_image_job_pb2.WatchImageJobResponse]]:
+        """Streams the job at once and after each change, until a final state, which is the last event. NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CancelImageJob(
+        self,
+        request: _image_job_pb2.CancelImageJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_job_pb2.CancelImageJobResponse, _abc.Awaitable[_image_job_pb2.CancelImageJobResponse]]:
+        """Stops a job: pictures that the upstream was not asked for cost nothing; the others are made, charged and kept with it.
+        FAILED_PRECONDITION IMAGE_JOB_ALREADY_FINAL; NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteImageJob(
+        self,
+        request: _image_job_pb2.DeleteImageJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_job_pb2.DeleteImageJobResponse, _abc.Awaitable[_image_job_pb2.DeleteImageJobResponse]]:
+        """Removes a job and its pictures; a running one is cancelled first. NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateVideo(

@@ -1,0 +1,1 @@
+"""Image jobs: pictures that are made without anybody waiting for them."""

@@ -177,6 +177,28 @@ async def test_unknown_paths_and_methods(
         assert response.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/videos", "GET, POST"),
+        ("POST", "/v1/videos/video_1", "DELETE, GET"),
+        ("PUT", "/v1/images/generations", "GET, POST"),
+        ("GET", "/v1/chat/completions", "POST"),
+        ("DELETE", "/v1beta/models", "GET"),
+        ("PUT", "/v1beta/models/gemini-3.1-flash-image:generateContent", "GET, POST"),
+        ("PATCH", "/admin/tokens", "GET, POST"),
+        ("DELETE", "/admin/tokens/1/enable", "POST"),
+        ("DELETE", "/admin/login", "POST"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_all_that_the_path_takes(
+    client: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await client.request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
 async def test_every_answer_has_its_headers(client: httpx.AsyncClient) -> None:
     for response in (await client.get("/v1/models"), await client.get("/nothing"), await client.get("/healthz")):
         assert response.headers["x-request-id"].startswith("req")

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
@@ -146,10 +147,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     else:
         own = InvalidArgument("The request is not valid.", reason="INVALID_REQUEST")
     response = await _on_error(request, own)
-    allowed = (getattr(error, "headers", None) or {}).get("Allow")
-    if allowed:
-        response.headers["allow"] = allowed
+    if status == 405:
+        response.headers["allow"] = ", ".join(sorted(_methods_of(request)))
     return response
+
+
+def _methods_of(request: Request) -> set[str]:
+    """What the path takes, by all of its routes: the framework knows those of the first that fits."""
+    # The application itself has those of the documentation, and keeps the others inside its routers.
+    routes = [*request.app.routes, *(route for router in _ROUTERS for route in router.routes)]
+    fitting = [route for route in routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

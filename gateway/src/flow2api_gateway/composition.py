@@ -11,8 +11,10 @@ from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore
 from flow2api_gateway.app import build_app
+from flow2api_gateway.auth import session_cookie
 from flow2api_gateway.auth.access_watch import AccessWatch
 from flow2api_gateway.auth.api_keys import ApiKeys
+from flow2api_gateway.auth.session_cookie import SessionCookies
 from flow2api_gateway.clients import connected_peers
 from flow2api_gateway.edge.draining import Drain
 from flow2api_gateway.fetch.fetcher import ImageFetcher
@@ -83,6 +85,9 @@ async def build_gateway(stack: AsyncExitStack, settings: GatewaySettings, *, bas
         settings=settings,
         peers=peers,
         api_keys=api_keys,
+        session_cookies=SessionCookies(
+            key=derive_key(settings.secret_key, session_cookie.KEY_PURPOSE), base_url=base_url
+        ),
         catalog=Catalog(peers.generation),
         links=links,
         media_store=media_store,

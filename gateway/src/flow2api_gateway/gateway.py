@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from flow2api_common.media_store import MediaStore
 from flow2api_gateway.auth.api_keys import ApiKeys
+from flow2api_gateway.auth.session_cookie import SessionCookies
 from flow2api_gateway.clients import Peers
 from flow2api_gateway.edge.draining import Drain
 from flow2api_gateway.fetch.fetcher import ImageFetcher
@@ -27,6 +28,7 @@ class Gateway:
     settings: GatewaySettings
     peers: Peers
     api_keys: ApiKeys
+    session_cookies: SessionCookies
     catalog: Catalog
     links: MediaLinks
     media_store: MediaStore

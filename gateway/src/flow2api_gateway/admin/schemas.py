@@ -22,6 +22,7 @@ class LoginBody(_AdminRequest):
 
     username: str
     password: SecretStr
+    cookie: bool = False
 
 
 class PasswordChangeBody(_AdminRequest):

@@ -23,8 +23,11 @@ async def api_key_of(request: Request) -> access_service_pb2.ApiKey:
 
 
 async def session_of(request: Request) -> access_service_pb2.AuthenticateSessionResponse:
-    """The administrator's session of the request. Raises Unauthenticated. Asked each time: its end counts at once."""
-    session_token = bearer_of(request)
+    """The administrator's session of the request. Asked each time: its end counts at once.
+
+    Raises Unauthenticated, and PermissionDenied CSRF_REFUSED for a cookie that a page of another site has sent.
+    """
+    session_token = gateway_of(request).session_cookies.session_token_of(request)
     if not session_token:
         raise Unauthenticated("Log in first: POST /admin/login.", reason="SESSION_INVALID")
     with rpc_errors("token"):

@@ -87,6 +87,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "PERMISSION_DENIED": ErrorRule(403, INVALID_REQUEST, "permission_denied"),
     "MODEL_NOT_ALLOWED": ErrorRule(403, INVALID_REQUEST, "model_not_allowed"),
     "TIER_NOT_ALLOWED": ErrorRule(403, INVALID_REQUEST, "model_not_allowed"),
+    "CSRF_REFUSED": ErrorRule(403, INVALID_REQUEST, "csrf_refused"),
     "LINK_INVALID": ErrorRule(403, INVALID_REQUEST, "invalid_link"),
     "LINK_EXPIRED": ErrorRule(403, INVALID_REQUEST, "link_expired"),
     # Things that are not there, or not in the right state.

@@ -17,7 +17,7 @@ async def measure_large_clips(folder: Path, *, clip_bytes: int) -> dict[str, int
     context = all_in_one_system(folder, time_scale="0")
     system = await asyncio.to_thread(context.__enter__)
     try:
-        return await extra_memory_of_large_clips(system, clip_bytes)
+        return await extra_memory_of_large_clips(system, clip_bytes, clip_bytes)
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
 

@@ -23,6 +23,7 @@ from flow2api_gateway.gemini.files import tickets
 from flow2api_gateway.gemini.files.parts import UploadParts
 from flow2api_gateway.gemini.files.tickets import UploadTickets
 from flow2api_gateway.generation.catalog import Catalog
+from flow2api_gateway.media.converted import ConvertedPictures
 from flow2api_gateway.media.links import KEY_PURPOSE, MediaLinks
 from flow2api_gateway.server import HttpServer, bind
 from flow2api_gateway.settings import GatewaySettings
@@ -91,6 +92,7 @@ async def build_gateway(stack: AsyncExitStack, settings: GatewaySettings, *, bas
         catalog=Catalog(peers.generation),
         links=links,
         media_store=media_store,
+        converted=ConvertedPictures(store=media_store, generation=peers.generation),
         fetcher=fetcher,
         drain=Drain(),
         upload_tickets=UploadTickets(key=derive_key(settings.secret_key, tickets.KEY_PURPOSE)),

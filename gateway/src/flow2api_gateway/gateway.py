@@ -17,6 +17,7 @@ from flow2api_gateway.fetch.fetcher import ImageFetcher
 from flow2api_gateway.gemini.files.parts import UploadParts
 from flow2api_gateway.gemini.files.tickets import UploadTickets
 from flow2api_gateway.generation.catalog import Catalog
+from flow2api_gateway.media.converted import ConvertedPictures
 from flow2api_gateway.media.links import MediaLinks
 from flow2api_gateway.settings import GatewaySettings
 
@@ -32,6 +33,7 @@ class Gateway:
     catalog: Catalog
     links: MediaLinks
     media_store: MediaStore
+    converted: ConvertedPictures
     fetcher: ImageFetcher
     drain: Drain
     upload_tickets: UploadTickets

@@ -31,6 +31,7 @@ from flow2api_generation_service.lease_keeper import LeaseKeeper
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.ledger.reading import Ledger
 from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
+from flow2api_generation_service.media.conversions import Conversions
 from flow2api_generation_service.media.retention import MediaRetention
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.media.sweep import MediaSweep
@@ -238,6 +239,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, image_jobs: ImageJobRpcs, webhoo
         image_jobs=image_jobs,
         videos=videos,
         media=parts.media,
+        conversions=Conversions(database=database, media=parts.media, clock=clock),
         request_logs=RequestLogListing(database=database),
         stats=GenerationStats(database=database, videos=videos, clock=clock),
         ledger=Ledger(database=database, clock=clock),

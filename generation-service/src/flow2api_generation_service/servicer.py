@@ -12,6 +12,7 @@ from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
 from flow2api_generation_service.image_jobs.servicer import ImageJobRpcs
 from flow2api_generation_service.images.generate import GenerateImages
 from flow2api_generation_service.ledger.reading import Ledger
+from flow2api_generation_service.media.conversions import Conversions
 from flow2api_generation_service.media.listing import media_page
 from flow2api_generation_service.media.service import MediaService, media_to_grpc
 from flow2api_generation_service.media.upload import receive_upload
@@ -41,6 +42,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         image_jobs: ImageJobRpcs,
         videos: VideoRpcs,
         media: MediaService,
+        conversions: Conversions,
         request_logs: RequestLogListing,
         stats: GenerationStats,
         ledger: Ledger,
@@ -51,6 +53,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self._image_jobs = image_jobs
         self._videos = videos
         self._media = media
+        self._conversions = conversions
         self._request_logs = request_logs
         self._stats = stats
         self._ledger = ledger
@@ -163,7 +166,20 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         """The description of a stored file."""
         del context
         row = await self._media.get(request.media_id, api_key_id=request.api_key_id)
-        return generation_service_pb2.GetMediaResponse(media=media_to_grpc(row))
+        response = generation_service_pb2.GetMediaResponse(media=media_to_grpc(row))
+        if request.conversion:
+            converted = await self._conversions.find(row.media_id, request.conversion)
+            if converted is not None:
+                response.conversion.CopyFrom(media_to_grpc(converted))
+        return response
+
+    async def KeepConversion(  # noqa: N802
+        self, request: generation_service_pb2.KeepConversionRequest, context: _Context
+    ) -> generation_service_pb2.KeepConversionResponse:
+        """A picture is stored in another format, too."""
+        del context
+        await self._conversions.keep(request.media_id, request.conversion, request.stored)
+        return generation_service_pb2.KeepConversionResponse()
 
     async def ListMedia(  # noqa: N802
         self, request: generation_service_pb2.ListMediaRequest, context: _Context

@@ -19,8 +19,8 @@ BLOCK_BYTES: Final = 1024 * 1024
 _PARTS: Final = 9
 
 
-async def extra_memory_of_large_clips(system: System, clip_bytes: int) -> dict[str, int]:
-    """Make a clip of that size per model, fetch each whole and in parallel ranges, and look at it and its thumbnail.
+async def extra_memory_of_large_clips(system: System, *clip_bytes: int) -> dict[str, int]:
+    """Make a clip per model, of these sizes, fetch each whole and in parallel ranges, and look at it and its thumbnail.
 
     Gives the bytes that each process, and each of its children, had at most beside what it had before. What any clip
     needs, each has before.
@@ -31,14 +31,14 @@ async def extra_memory_of_large_clips(system: System, clip_bytes: int) -> dict[s
             await _blocks(client, await make_clip(client, model), parts=1)
         programs = {name: program.pid for name, program in system.programs.items()}
         memory = PeakMemory({**programs, "sandbox": system.sandbox.pid})
-        system.sandbox.pad_clips(clip_bytes)
         try:
-            for model in MODELS:
+            for model, size_bytes in zip(MODELS, clip_bytes, strict=True):
+                system.sandbox.pad_clips(size_bytes)
                 video_id = await make_clip(client, model)
                 whole, by_parts = await asyncio.gather(
                     _blocks(client, video_id, parts=1), _blocks(client, video_id, parts=_PARTS)
                 )
-                assert len(whole) == -(-clip_bytes // BLOCK_BYTES)
+                assert len(whole) == -(-size_bytes // BLOCK_BYTES)
                 assert by_parts == whole
                 await _look_at(client, video_id)
         finally:

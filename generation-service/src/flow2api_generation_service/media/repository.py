@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, CompoundSelect, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.upserts import add_if_absent
+
+_MOST_SURPLUS: Final = 100
 
 
 class MediaRepository:
@@ -51,6 +54,19 @@ class MediaRepository:
         statement = select(MediaRow).where(MediaRow.derived_from.in_(media_ids), _is_live(now))
         rows = await self._session.scalars(statement)
         return {(row.derived_from, row.variant): row for row in rows if row.derived_from is not None}
+
+    async def derivative(self, media_id: str, variant: str, *, now: datetime) -> MediaRow | None:
+        """What was made of a file under that name."""
+        statement = select(MediaRow).where(
+            MediaRow.derived_from == media_id, MediaRow.variant == variant, _is_live(now)
+        )
+        return (await self._session.scalars(statement.limit(1))).first()
+
+    async def oldest_derivatives(self, media_id: str, *, keep: int, now: datetime) -> Sequence[str]:
+        """Ids of what was made of a file, without the newest so many."""
+        statement = select(MediaRow.media_id).where(MediaRow.derived_from == media_id, _is_live(now))
+        statement = statement.order_by(MediaRow.create_time.desc(), MediaRow.media_id).offset(keep)
+        return (await self._session.scalars(statement.limit(_MOST_SURPLUS))).all()
 
     async def expire(self, media_ids: Collection[str], *, now: datetime) -> None:
         """Let files, and what was made of them, be over: nobody is given them any more, and they are removed."""

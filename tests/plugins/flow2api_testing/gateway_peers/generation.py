@@ -40,6 +40,7 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     video_requests: list[video_pb2.CreateVideoRequest] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     media: dict[str, media_pb2.Media] = field(default_factory=dict)
+    conversions: dict[tuple[str, str], media_pb2.Media] = field(default_factory=dict)
     videos: dict[str, video_pb2.Video] = field(default_factory=dict)
     early_error: Flow2APIError | None = None
     queue_error: Flow2APIError | None = None
@@ -226,7 +227,14 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     async def GetMedia(self, request: Any, context: Any) -> Any:
         if request.media_id not in self.media:
             raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
-        return generation_service_pb2.GetMediaResponse(media=self.media[request.media_id])
+        kept = self.conversions.get((request.media_id, request.conversion))
+        return generation_service_pb2.GetMediaResponse(media=self.media[request.media_id], conversion=kept)
+
+    async def KeepConversion(self, request: Any, context: Any) -> Any:
+        if request.media_id not in self.media:
+            raise NotFound("There is no such file.", reason="MEDIA_NOT_FOUND")
+        self.conversions[request.media_id, request.conversion] = request.stored
+        return generation_service_pb2.KeepConversionResponse()
 
     async def ListMedia(self, request: Any, context: Any) -> Any:
         before = request.page_token or "~"

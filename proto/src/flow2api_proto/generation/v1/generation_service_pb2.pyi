@@ -196,19 +196,23 @@ class GetMediaRequest(_message.Message):
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     API_KEY_ID_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """Which one."""
     api_key_id: _builtins.str
     """API key on whose behalf: another key's file is not found. Empty: whoever asks may see it."""
+    conversion: _builtins.str
+    """A format, `webp-80` for example: tells whether the picture is stored in it, too. Empty for none."""
     def __init__(
         self,
         *,
         media_id: _builtins.str = ...,
         api_key_id: _builtins.str = ...,
+        conversion: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "media_id", b"media_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "conversion", b"conversion", "media_id", b"media_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,22 +225,77 @@ class GetMediaResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def media(self) -> _media_pb2.Media:
         """The description."""
+
+    @_builtins.property
+    def conversion(self) -> _media_pb2.Media:
+        """The same picture in the format that was asked for; unset while it is not stored so."""
 
     def __init__(
         self,
         *,
         media: _media_pb2.Media | None = ...,
+        conversion: _media_pb2.Media | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "media", b"media"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "media", b"media"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMediaResponse: _TypeAlias = GetMediaResponse  # noqa: Y015
+
+@_typing.final
+class KeepConversionRequest(_message.Message):
+    """Request of KeepConversion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """The picture that was converted."""
+    conversion: _builtins.str
+    """The format, `webp-80` for example; at most 32 characters."""
+    @_builtins.property
+    def stored(self) -> _media_pb2.Media:
+        """What was stored: its id, place, type and length."""
+
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        conversion: _builtins.str = ...,
+        stored: _media_pb2.Media | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "media_id", b"media_id", "stored", b"stored"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepConversionRequest: _TypeAlias = KeepConversionRequest  # noqa: Y015
+
+@_typing.final
+class KeepConversionResponse(_message.Message):
+    """Response of KeepConversion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepConversionResponse: _TypeAlias = KeepConversionResponse  # noqa: Y015
 
 @_typing.final
 class ListMediaRequest(_message.Message):

@@ -128,6 +128,11 @@ class GenerationServiceStub:
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.FromString,
                 _registered_method=True)
+        self.KeepConversion = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/KeepConversion',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionResponse.FromString,
+                _registered_method=True)
         self.ListMedia = channel.unary_unary(
                 '/flow2api.generation.v1.GenerationService/ListMedia',
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListMediaRequest.SerializeToString,
@@ -303,6 +308,14 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KeepConversion(self, request, context):
+        """Records that a picture was stored in another format too, with which it ends. A repeat changes nothing. Of one picture the
+        newest 8 are kept. NOT_FOUND MEDIA_NOT_FOUND: the picture has gone meanwhile. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListMedia(self, request, context):
         """Lists the stored files of an API key, newest first. INVALID_ARGUMENT.
         """
@@ -440,6 +453,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.GetMedia,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.SerializeToString,
+            ),
+            'KeepConversion': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepConversion,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionResponse.SerializeToString,
             ),
             'ListMedia': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMedia,
@@ -941,6 +959,33 @@ class GenerationService:
             '/flow2api.generation.v1.GenerationService/GetMedia',
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.GetMediaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepConversion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/KeepConversion',
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_generation__service__pb2.KeepConversionResponse.FromString,
             options,
             channel_credentials,
             insecure,

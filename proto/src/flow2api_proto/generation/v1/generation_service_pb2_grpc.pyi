@@ -93,6 +93,10 @@ class GenerationServiceStub:
     """
     GetMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.GetMediaRequest, _generation_service_pb2.GetMediaResponse]
     """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+    KeepConversion: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.KeepConversionRequest, _generation_service_pb2.KeepConversionResponse]
+    """Records that a picture was stored in another format too, with which it ends. A repeat changes nothing. Of one picture the
+    newest 8 are kept. NOT_FOUND MEDIA_NOT_FOUND: the picture has gone meanwhile. INVALID_ARGUMENT.
+    """
     ListMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListMediaRequest, _generation_service_pb2.ListMediaResponse]
     """Lists the stored files of an API key, newest first. INVALID_ARGUMENT."""
     DeleteMedia: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.DeleteMediaRequest, _generation_service_pb2.DeleteMediaResponse]
@@ -171,6 +175,10 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """
     GetMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.GetMediaRequest, _generation_service_pb2.GetMediaResponse]  # type: ignore[assignment]
     """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+    KeepConversion: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.KeepConversionRequest, _generation_service_pb2.KeepConversionResponse]  # type: ignore[assignment]
+    """Records that a picture was stored in another format too, with which it ends. A repeat changes nothing. Of one picture the
+    newest 8 are kept. NOT_FOUND MEDIA_NOT_FOUND: the picture has gone meanwhile. INVALID_ARGUMENT.
+    """
     ListMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListMediaRequest, _generation_service_pb2.ListMediaResponse]  # type: ignore[assignment]
     """Lists the stored files of an API key, newest first. INVALID_ARGUMENT."""
     DeleteMedia: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.DeleteMediaRequest, _generation_service_pb2.DeleteMediaResponse]  # type: ignore[assignment]
@@ -348,6 +356,16 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.GetMediaResponse, _abc.Awaitable[_generation_service_pb2.GetMediaResponse]]:
         """Reads the description of a stored file; the bytes are in the object store. NOT_FOUND MEDIA_NOT_FOUND, also when expired."""
+
+    @_abc_1.abstractmethod
+    def KeepConversion(
+        self,
+        request: _generation_service_pb2.KeepConversionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_service_pb2.KeepConversionResponse, _abc.Awaitable[_generation_service_pb2.KeepConversionResponse]]:
+        """Records that a picture was stored in another format too, with which it ends. A repeat changes nothing. Of one picture the
+        newest 8 are kept. NOT_FOUND MEDIA_NOT_FOUND: the picture has gone meanwhile. INVALID_ARGUMENT.
+        """
 
     @_abc_1.abstractmethod
     def ListMedia(

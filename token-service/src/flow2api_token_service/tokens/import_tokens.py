@@ -44,13 +44,13 @@ class TokenImporter:
         Cancelling leaves those that were added; repeating finds them.
         """
         slots = asyncio.Semaphore(_CONCURRENCY)
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str, str]] = set()
         tasks: list[asyncio.Task[ImportResult] | ImportResult] = []
         async with asyncio.TaskGroup() as group:
             for at, token in enumerate(tokens):
                 if isinstance(token, Flow2APIError):
                     tasks.append(_failed(token))
-                elif (secret := (token.provider, token.secret.value)) in seen:
+                elif (secret := _identity(token)) in seen:
                     tasks.append(ImportResult(status=ImportStatus.EXISTS, reason="TOKEN_EXISTS", message=_REPEATED))
                 else:
                     seen.add(secret)
@@ -71,6 +71,12 @@ class TokenImporter:
 
 
 _REPEATED = "This secret stands earlier in the import."
+
+
+def _identity(token: NewToken) -> tuple[str, str, str, str]:
+    """One secret may work in several locations, where its provider has locations."""
+    project_id = token.project_id if token.location else ""
+    return token.provider, token.secret.value, token.location, project_id
 
 
 def _failed(error: Flow2APIError) -> ImportResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,24 +52,28 @@ class System:
             client.headers["authorization"] = f"Bearer {answer.raise_for_status().json()['token']}"
             yield client
 
-    def add_accounts(self) -> None:
-        """Add the sandbox's accounts to the pool."""
+    def add_accounts(self, accounts: Sequence[Mapping[str, str]] = ACCOUNTS) -> None:
+        """Add accounts of the sandbox to the pool."""
         with self.admin() as admin:
-            for account in ACCOUNTS:
+            for account in accounts:
                 answer = admin.post("/admin/tokens", json={**account, "remark": "end to end"})
                 assert answer.is_success, answer.text
 
 
 @contextmanager
 def all_in_one_system(
-    directory: Path, *, extra_variables: Mapping[str, str] | None = None, **sandbox_settings: str
+    directory: Path,
+    *,
+    extra_variables: Mapping[str, str] | None = None,
+    accounts: Sequence[Mapping[str, str]] = ACCOUNTS,
+    **sandbox_settings: str,
 ) -> Iterator[System]:
-    """``flow2api up`` in one process."""
+    """``flow2api up`` in one process; ``accounts`` are in its pool from the start."""
     with sandbox_program(directory / "sandbox", **sandbox_settings) as sandbox:
         variables = _common_variables(sandbox) | {"FLOW2API_STATE_DIR": str(directory / "state")}
         variables |= extra_variables or {}
         program = flow2api("up", "up", variables=variables, directory=directory)
-        yield from _running(sandbox, {"up": program}, variables)
+        yield from _running(sandbox, {"up": program}, variables, accounts)
 
 
 @contextmanager
@@ -118,7 +122,10 @@ def distributed_system(
 
 
 def _running(
-    sandbox: SandboxProgram, programs: Mapping[str, Program], variables: Mapping[str, str]
+    sandbox: SandboxProgram,
+    programs: Mapping[str, Program],
+    variables: Mapping[str, str],
+    accounts: Sequence[Mapping[str, str]] = ACCOUNTS,
 ) -> Iterator[System]:
     base_url = f"http://127.0.0.1:{variables['FLOW2API_PORT']}"
     system = System(base_url=base_url, sandbox=sandbox, programs=programs, variables=variables)
@@ -126,7 +133,7 @@ def _running(
         for program in programs.values():
             program.start()
         system.wait_until_ready()
-        system.add_accounts()
+        system.add_accounts(accounts)
         yield system
     finally:
         for program in reversed(list(programs.values())):

@@ -1,0 +1,189 @@
+"""A pool of service accounts alone: pictures, edits and clips by both protocols, and troubles that it survives."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from flow2api_cli.media_facts import clip_facts
+from flow2api_testing.systems import API_KEY, System, all_in_one_system
+
+pytestmark = pytest.mark.timeout(300)
+
+PICTURES = "gemini-3.1-flash-image"
+VEO = "veo-3.1-fast"
+OMNI = "gemini-omni-1.1-flash"
+EMAIL = "sandbox-sa-{0}@sandbox-project-{0}.iam.gserviceaccount.com"
+PLACES = [(1, "us-central1"), (1, "europe-west4"), (2, "global")]
+PATIENCE_SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Two service accounts, the first of them in two locations."""
+    directory = tmp_path_factory.mktemp("google-cloud")
+    with all_in_one_system(directory, accounts=(), time_scale="0") as running:
+        accounts = [
+            {"provider": "vertex", "service_account": json.dumps(new_key(running, number)), "location": location}
+            for number, location in PLACES
+        ]
+        running.add_accounts(accounts)
+        yield running
+
+
+@pytest.fixture
+def http(system: System) -> Iterator[httpx.Client]:
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    with httpx.Client(base_url=system.base_url, headers=headers, timeout=120, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def google(system: System) -> Iterator[httpx.Client]:
+    headers = {"x-goog-api-key": API_KEY}
+    with httpx.Client(base_url=system.base_url, headers=headers, timeout=120, trust_env=False) as client:
+        yield client
+
+
+def control(system: System, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+    url = system.sandbox.urls["control_url"] + path
+    answer = httpx.request(method, url, json=body, trust_env=False)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def new_key(system: System, number: int) -> dict[str, str]:
+    key: dict[str, str] = control(system, f"/service-accounts/{EMAIL.format(number)}/keys", {})
+    return key
+
+
+def png(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(out, "PNG")
+    return out.getvalue()
+
+
+def tokens(system: System) -> list[dict[str, Any]]:
+    with system.admin() as admin:
+        return list(admin.get("/admin/tokens").json())
+
+
+def made(http: httpx.Client, prompt: str = "a kite") -> httpx.Response:
+    return http.post("/v1/images/generations", json={"model": PICTURES, "prompt": prompt, "size": "1536x1024"})
+
+
+def finished_clip(http: httpx.Client, **body: Any) -> bytes:
+    answer = http.post("/v1/videos", json=body)
+    assert answer.is_success, answer.text
+    job = answer.json()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while job["status"] in {"queued", "in_progress"} and time.monotonic() < deadline:
+        time.sleep(0.2)
+        job = http.get(f"/v1/videos/{job['id']}").json()
+    assert job["status"] == "completed", job
+    return http.get(f"/v1/videos/{job['id']}/content").content
+
+
+def test_picture_and_edit_by_openais_protocol(http: httpx.Client) -> None:
+    answer = made(http)
+    assert answer.is_success, answer.text
+    first = base64.b64decode(answer.json()["data"][0]["b64_json"])
+    width, height = Image.open(io.BytesIO(first)).size
+    assert width > height
+    edit = http.post(
+        "/v1/images/edits",
+        data={"model": PICTURES, "prompt": "make it red"},
+        files={"image": ("kite.png", png(90, 160), "image/png")},
+    )
+    assert edit.is_success, edit.text
+    width, height = Image.open(io.BytesIO(base64.b64decode(edit.json()["data"][0]["b64_json"]))).size
+    assert width < height
+
+
+@pytest.mark.parametrize("model", [VEO, OMNI])
+def test_clip_by_openais_protocol(http: httpx.Client, model: str) -> None:
+    facts = clip_facts(finished_clip(http, model=model, prompt=f"a kite by {model}", seconds="4", size="720x1280"))
+    assert (facts.width, facts.height) == (720, 1280)
+
+
+def test_picture_by_geminis_protocol_keeps_its_words(google: httpx.Client) -> None:
+    part = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(png(160, 90)).decode()}}
+    body = {"contents": [{"role": "user", "parts": [{"text": "make it red"}, part]}]}
+    answer = google.post(f"/v1beta/models/{PICTURES}:generateContent", json=body)
+    assert answer.is_success, answer.text
+    parts = answer.json()["candidates"][0]["content"]["parts"]
+    assert any(each.get("text") for each in parts)
+    picture = base64.b64decode(next(each["inlineData"]["data"] for each in parts if "inlineData" in each))
+    width, height = Image.open(io.BytesIO(picture)).size
+    assert width > height
+
+
+def test_clip_by_geminis_protocol(google: httpx.Client) -> None:
+    frame = {"bytesBase64Encoded": base64.b64encode(png(160, 90)).decode(), "mimeType": "image/png"}
+    body = {
+        "instances": [{"prompt": "a kite", "image": frame}],
+        "parameters": {"aspectRatio": "16:9", "durationSeconds": 4},
+    }
+    answer = google.post(f"/v1beta/models/{VEO}:predictLongRunning", json=body)
+    assert answer.is_success, answer.text
+    operation = answer.json()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not operation.get("done") and time.monotonic() < deadline:
+        time.sleep(0.2)
+        operation = google.get(f"/v1beta/{operation['name']}").json()
+    samples = operation["response"]["generateVideoResponse"]["generatedSamples"]
+    clip = google.get(samples[0]["video"]["uri"], follow_redirects=True)
+    assert clip.content[4:8] == b"ftyp"
+
+
+def test_model_that_one_location_lacks_is_made_in_another(system: System, http: httpx.Client) -> None:
+    for _, location in PLACES[1:]:
+        control(system, "/availability", {"model": "veo-*", "location": location, "is_served": False})
+    for number in range(3):
+        assert finished_clip(http, model=VEO, prompt=f"clip {number}", seconds="4")[4:8] == b"ftyp"
+    rests = {
+        (token["location"], rest["reason"])
+        for token in tokens(system)
+        for rest in token["rests"]
+        if rest["model"].startswith("veo-")
+    }
+    assert rests
+    assert rests <= {(location, "model_not_here") for _, location in PLACES[1:]}
+    assert {token["state"] for token in tokens(system)} == {"active"}
+
+
+def test_used_up_day_rests_one_model_in_one_location(system: System, http: httpx.Client) -> None:
+    day = {"project": "sandbox-project-1", "location": "europe-west4", "model": PICTURES, "per_day": 1}
+    control(system, "/quotas", day)
+    for number in range(6):
+        assert made(http, f"picture {number}").is_success
+    (token,) = [each for each in tokens(system) if each["location"] == "europe-west4"]
+    assert [rest["reason"] for rest in token["rests"] if rest["model"] == PICTURES] == ["quota"]
+    assert "midnight" in next(rest["message"] for rest in token["rests"] if rest["reason"] == "quota")
+
+
+def test_unpaid_project_is_parked_and_the_others_serve(system: System, http: httpx.Client) -> None:
+    control(system, "/projects", {"project": "sandbox-project-2", "state": "billing_disabled"})
+    for number in range(6):
+        assert made(http, f"picture {number}").is_success
+    (token,) = [each for each in tokens(system) if each["location"] == "global"]
+    assert (token["state"], token["state_reason"]) == ("parked", "billing_disabled")
+    assert "billing account" in token["state_message"]
+    control(system, "/projects", {"project": "sandbox-project-2", "state": "ok"})
+    with system.admin() as admin:
+        assert admin.post(f"/admin/tokens/{token['id']}/enable").json()["state"] == "active"
+
+
+def test_no_private_key_is_in_any_log(system: System) -> None:
+    log = "".join(program.log() for program in system.programs.values())
+    assert "database_migrated" in log
+    assert "BEGIN PRIVATE" not in log
+    assert "ya29." not in log

@@ -203,3 +203,14 @@ async def test_stream_of_an_interaction_is_taken_up_again(sandbox, client, http)
     lines = (await http.get(url, headers={"x-goog-api-key": "sandbox-key-1"})).text.split("\r\n")
     events = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
     assert (events[0], events[-1]) == ("step.start", "interaction.completed")
+
+
+async def test_server_s_patience_ends_first(start_sandbox, http):
+    sandbox = await start_sandbox(time_scale=0.001, image_latency=60)
+    url = f"{sandbox.gemini_url}/v1beta/models/{MODEL}:generateContent"
+    body = {"contents": [{"parts": [{"text": "a kite"}]}]}
+    headers = {"x-goog-api-key": "sandbox-key-1"}
+    impatient = await http.post(url, json=body, headers={**headers, "x-server-timeout": "0.01"})
+    assert impatient.json()["error"]["status"] == "DEADLINE_EXCEEDED"
+    assert sandbox.world.bill.as_json()["total_micros"] == 0
+    assert (await http.post(url, json=body, headers={**headers, "x-server-timeout": "30"})).status_code == 200

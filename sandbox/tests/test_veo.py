@@ -10,11 +10,11 @@ import pytest
 
 from flow2api_sandbox.media.clips import render_clip
 from flow2api_sandbox.media.recipes import ClipRecipe
+from flow2api_sandbox.storage.store import GcsUri, StoredObject
 from flow2api_testing.google_cloud import VEO, CloudClient, error_of
 
 LITE = "veo-3.1-lite-generate-001"
 OLD = "veo-3.1-generate-preview"
-GENERATED = {"video": {"bytesBase64Encoded": "<clip>", "mimeType": "video/mp4"}}
 
 
 def encoded(content: bytes) -> str:
@@ -118,12 +118,20 @@ class TestBodies:
 
 
 class TestExtension:
-    @pytest.mark.parametrize(("source_seconds", "status"), [(8, 200), (141, 200), (142, 400)])
-    async def test_source_may_be_so_long(self, cloud, monkeypatch, source_seconds, status):
-        monkeypatch.setattr("flow2api_sandbox.media.clips.frames_per_second", lambda _recipe: 1)
-        clip = encoded(render_clip.__wrapped__(ClipRecipe(1280, 720, source_seconds)))
-        video = {"bytesBase64Encoded": clip, "mimeType": "video/mp4"}
-        assert (await cloud.clip(instance={"video": video})).status_code == status
+    @pytest.mark.parametrize(("source_seconds", "status"), [(141, 200), (142, 400)])
+    async def test_whole_may_be_so_long(self, cloud, source_seconds, status):
+        uri = GcsUri("sandbox-bucket-1", "earlier.mp4")
+        earlier = StoredObject(ClipRecipe(1280, 720, source_seconds), created_at=0, active_at=0)
+        cloud.sandbox.world.storage.put(uri, earlier)
+        answer = await cloud.clip(instance={"video": {"gcsUri": str(uri), "mimeType": "video/mp4"}})
+        assert answer.status_code == status
+
+    async def test_source_inside_the_request(self, cloud):
+        clip = encoded(render_clip(ClipRecipe(1280, 720, 4)))
+        answer = await cloud.clip(instance={"video": {"bytesBase64Encoded": clip, "mimeType": "video/mp4"}})
+        operation = cloud.sandbox.world.veo.operations[answer.json()["name"]]
+        assert operation.recipe.seconds == 11
+        assert operation.charge.micros == 700_000
 
     async def test_clip_of_another_shape_is_not_veo_s(self, cloud):
         clip = encoded(render_clip(ClipRecipe(640, 360, 1)))

@@ -43,6 +43,7 @@ class KeyState(StrEnum):
     OK = "ok"
     SERVICE_DISABLED = "service_disabled"
     BLOCKED = "blocked"
+    REFERRER_BLOCKED = "referrer_blocked"
     SUSPENDED = "suspended"
     BILLING_DISABLED = "billing_disabled"
     LOCATION_UNSUPPORTED = "location_unsupported"

@@ -12,10 +12,12 @@ _MESSAGES = {
     401: "Request had invalid authentication credentials. Expected OAuth 2 access token or other valid credential.",
     403: "The caller does not have permission",
     404: "Requested entity was not found.",
+    409: "The operation was aborted.",
     413: "Request payload size exceeds the limit.",
     429: "Resource has been exhausted (e.g. check quota).",
     500: "Internal error encountered.",
     503: "The service is currently unavailable.",
+    504: "Deadline expired before operation could complete.",
 }
 
 _FLOW_NAMED = {

@@ -10,15 +10,15 @@ A fault is asked for in two ways:
   ``times``, ``answers``, ``samples``, ``probability`` and ``on`` (a route pattern). Without ``on`` a mark concerns the
   generating call that carries the prompt.
 
-Kinds that refuse the call before anything happened: ``400 401 403 404 413 429 500 503``, ``verification``, ``tier``,
-``credits``, ``quota_model``, ``quota_account``, ``content``, ``hang`` (no answer until the client leaves), ``reset``
-(connection cut). Kinds that execute the call and then spoil the answer: ``lost_answer`` (cut before the first byte),
-``malformed`` (not JSON), ``truncated`` (cut in the middle), ``slow`` (dripped over ``delay`` seconds), ``delay`` (late
-by ``delay`` seconds). Kinds that change the outcome: ``empty`` (success without the thing asked for), ``fail`` and
-``error_status`` (accepted, later failed), ``missing`` (entry left out of status answers), ``active`` (never ends),
-``media_404`` (finished, but the file is not there at first), ``filtered`` (Veo: finished, but ``samples`` clips of the
-call were held back by the filters), ``stream_error`` (``streamGenerateContent``: words, then an error in place of the
-picture).
+Kinds that refuse the call before anything happened: ``400 401 403 404 409 413 429 500 503 504``, ``verification``,
+``tier``, ``credits``, ``quota_model``, ``quota_account``, ``content``, ``hang`` (no answer until the client leaves),
+``reset`` (connection cut). Kinds that execute the call and then spoil the answer: ``lost_answer`` (cut before the
+first byte), ``malformed`` (not JSON), ``truncated`` (cut in the middle), ``slow`` (dripped over ``delay`` seconds),
+``delay`` (late by ``delay`` seconds). Kinds that change the outcome: ``empty`` (success without the thing asked for),
+``fail`` and ``error_status`` (accepted, later failed), ``missing`` (entry left out of status answers), ``active``
+(never ends), ``media_404`` (finished, but the file is not there at first), ``filtered`` (Veo: finished, but
+``samples`` clips of the call were held back by the filters), ``stream_error`` (``streamGenerateContent``: words, then
+an error in place of the picture).
 
 The first mark or rule that fits a call is used, marks before rules. ``times`` counts the calls that were hit;
 ``answers`` counts the status answers or fetches that one hit clip spoils. Rules may also name ``project``,
@@ -56,10 +56,12 @@ class FaultKind(StrEnum):
     UNAUTHENTICATED = "401"
     FORBIDDEN = "403"
     NOT_FOUND = "404"
+    CONFLICT = "409"
     TOO_LARGE = "413"
     THROTTLED = "429"
     INTERNAL = "500"
     UNAVAILABLE = "503"
+    TOO_SLOW = "504"
     VERIFICATION = "verification"
     TIER = "tier"
     CREDITS = "credits"

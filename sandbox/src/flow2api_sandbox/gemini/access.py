@@ -14,6 +14,7 @@ _UNREGISTERED = (
 _STATE_ERRORS = {
     KeyState.SERVICE_DISABLED: (403, "{title} is disabled in this project.", "SERVICE_DISABLED"),
     KeyState.BLOCKED: (403, "Requests to this API are blocked.", "API_KEY_SERVICE_BLOCKED"),
+    KeyState.REFERRER_BLOCKED: (403, "Requests from referer <empty> are blocked.", "API_KEY_HTTP_REFERRER_BLOCKED"),
     KeyState.SUSPENDED: (403, "Permission denied: Consumer has been suspended.", "CONSUMER_SUSPENDED"),
     KeyState.BILLING_DISABLED: (403, "This API method requires billing to be enabled.", "BILLING_DISABLED"),
     KeyState.LOCATION_UNSUPPORTED: (400, "User location is not supported for the API use.", None),

@@ -91,8 +91,7 @@ async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, 
         model=model_id,
     )
     with admitted(call, caller, GenerationKind.IMAGE, model_id):
-        settings = call.world.settings
-        await call.world.clock.sleep(settings.scaled(settings.image_latency))
+        await _take_time(call)
     call.world.ledger.count_accepted(body.prompt, route=call.route)
     chunks = _without_picture(call, body, model)
     if chunks is None:
@@ -102,6 +101,17 @@ async def _generate(call: Call, api: PictureApi, method: str) -> list[dict[str, 
         if "usageMetadata" in chunk:
             chunk["usageMetadata"].update(api.more_usage or {})
     return chunks
+
+
+async def _take_time(call: Call) -> None:
+    """Wait as long as a picture takes. Raises ApiError 504 when ``x-server-timeout`` (seconds) is over before."""
+    settings = call.world.settings
+    latency = settings.scaled(settings.image_latency)
+    wanted = call.request.headers.get("x-server-timeout", "")
+    patience = float(wanted) if wanted.replace(".", "", 1).isdigit() else latency
+    await call.world.clock.sleep(min(latency, patience))
+    if patience < latency:
+        raise ApiError(504, "Deadline expired before operation could complete.")
 
 
 def _without_picture(call: Call, body: GenerateContent, model: GeminiImageModel) -> list[dict[str, Any]] | None:

@@ -61,7 +61,7 @@ REFUSALS = [
     ("503", {"flow": F.UPSTREAM, "gemini": F.UPSTREAM, "vertex": F.UPSTREAM}),
     ("verification", {"flow": F.VERIFICATION, "gemini": F.FORBIDDEN, "vertex": F.FORBIDDEN}),
     ("tier", {"flow": F.TIER, "gemini": F.FORBIDDEN, "vertex": F.FORBIDDEN}),
-    ("credits", {"flow": F.CREDITS, "gemini": F.CREDITS, "vertex": F.CREDITS}),
+    ("credits", {"flow": F.CREDITS, "gemini": F.CREDITS, "vertex": F.FORBIDDEN}),
     ("quota_model", {"flow": F.QUOTA_MODEL, "gemini": F.QUOTA_MODEL, "vertex": F.QUOTA_MODEL}),
     ("content", {"flow": F.CONTENT, "gemini": F.CONTENT, "vertex": F.CONTENT}),
 ]

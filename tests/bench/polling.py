@@ -203,7 +203,7 @@ async def _ours(around: Surroundings, count: int, spread: float, pollers: int, n
                 await all_seen.wait()
         await subscription.unsubscribe()
         calls = await around.sandbox.status_calls() - calls_before
-        return _row(name if pollers == 1 else f"{name}, {pollers} replicas", clips, seen, calls, costs)
+        return _row(name if pollers == 1 else f"{name}, {_shares(costs)}", clips, seen, calls, costs)
 
 
 def _row(
@@ -225,6 +225,13 @@ def _row(
         cpu_per_job=sum(each.cpu_seconds for each in costs) / len(clips),
         bytes_per_job=sum(each.extra_bytes for each in costs) / len(clips),
     )
+
+
+def _shares(costs: Sequence[ProcessCosts]) -> str:
+    """How replicas shared the work, as their CPU time tells it."""
+    total = sum(each.cpu_seconds for each in costs) or 1.0
+    parts = " + ".join(f"{each.cpu_seconds / total:.0%}" for each in costs)
+    return f"{len(costs)} replicas ({parts} of the CPU time)"
 
 
 async def _submit(around: Surroundings, clip: Mapping[str, Any]) -> None:

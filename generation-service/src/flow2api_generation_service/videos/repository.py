@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import CursorResult, Select, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_generation_service.ledger.models import LedgerEntryRow
@@ -157,21 +157,26 @@ class JobRepository:
         result = cast("CursorResult[Any]", await self._session.execute(statement))
         return result.rowcount == 1
 
-    async def held_leases(self, *, lost_since: datetime) -> Sequence[bytes]:
-        """The leases of all videos that the upstream works on, or may work on: also of those that have ended before it.
-
-        Those are followed to their end while their charge is open; an answer that was lost, or a video that was given
-        up, after ``lost_since`` has left its lease to run out.
-        """
+    async def followed_leases(self) -> Sequence[bytes]:
+        """The leases of all videos that the upstream works on: also of those that have ended before it, which are
+        followed to their end while their charge is open."""
         is_charged = exists().where(
             LedgerEntryRow.generation_id == JobRow.video_id, LedgerEntryRow.state == EntryState.CHARGED
         )
         is_live = JobRow.state.in_(LIVE_STATES - {JobState.QUEUED})
-        is_unknown = and_(
-            JobRow.error_code.in_((SUBMISSION_UNKNOWN.code, EXPIRED.code)), JobRow.complete_time > lost_since
-        )
-        statement = select(JobRow.lease).where(JobRow.lease.is_not(None), or_(is_live, is_charged, is_unknown))
+        statement = select(JobRow.lease).where(JobRow.lease.is_not(None), or_(is_live, is_charged))
         return [lease for lease in (await self._session.scalars(statement)).all() if lease]
+
+    async def unfollowed_leases(self, *, since: datetime) -> Sequence[tuple[bytes, datetime]]:
+        """The leases of videos that the upstream may work on although nobody asks about them, and when each was given
+        up: the answer to the submission was lost, or the video was not ready in time."""
+        statement = select(JobRow.lease, JobRow.complete_time).where(
+            JobRow.lease.is_not(None),
+            JobRow.error_code.in_((SUBMISSION_UNKNOWN.code, EXPIRED.code)),
+            JobRow.complete_time > since,
+        )
+        rows = (await self._session.execute(statement)).all()
+        return [(lease, ended) for lease, ended in rows if lease and ended]
 
 
 async def unfinished_videos(session: AsyncSession, video_ids: Collection[str]) -> set[str]:

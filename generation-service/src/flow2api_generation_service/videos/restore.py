@@ -8,9 +8,9 @@ limit). Any number of replicas may bring back the same leases.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
@@ -21,6 +21,7 @@ from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_proto.tokens.v1 import token_pb2
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 _INTERVAL: Final = timedelta(seconds=2)
 _BATCH: Final = 500
@@ -50,18 +51,28 @@ class LeaseRestorer:
             await asyncio.sleep(_INTERVAL.total_seconds())
 
     async def restore_once(self) -> int:
-        """Renew every lease that a video runs on; answers how many there were."""
+        """Renew every lease that a video runs on, or may run on; answers how many there were."""
         now = self._clock()
         async with self._database.transaction(read_only=True) as session:
-            held = await JobRepository(session).held_leases(lost_since=now - _UNKNOWN)
-        leases = iter([token_pb2.Lease.FromString(each) for each in held])
-        count = 0
-        while batch := list(islice(leases, _BATCH)):
+            jobs = JobRepository(session)
+            followed = [token_pb2.Lease.FromString(each) for each in await jobs.followed_leases()]
+            unfollowed = await jobs.unfollowed_leases(since=now - _UNKNOWN)
+        for batch in _batches(followed):
             longest = max(_expire_time(lease) - now for lease in batch)
             await self._leases.renew(batch, min(max(longest, _SHORTEST), _LONGEST))
-            count += len(batch)
+        for given_up in _batches(unfollowed):
+            # Nobody renews them later: they get all the time that is left to them.
+            last = max(ended for _, ended in given_up)
+            leases = [token_pb2.Lease.FromString(lease) for lease, _ in given_up]
+            await self._leases.renew(leases, max(last + _UNKNOWN - now, _SHORTEST))
+        count = len(followed) + len(unfollowed)
         log.warning("leases_restored", lease_count=count)
         return count
+
+
+def _batches(leases: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(leases), _BATCH):
+        yield leases[start : start + _BATCH]
 
 
 def _expire_time(lease: token_pb2.Lease) -> datetime:

@@ -112,7 +112,7 @@ async def test_many_pictures_share_few_slots(
     results = await asyncio.gather(*(client.images(image_count=2) for _ in range(6)))
     assert [made(events) for events in results] == [2] * 6
     await eventually(lambda: nothing_leased(tokens))
-    report = sandbox.world.watch_of("sandbox-st-1").highest
+    report = sandbox.world.watches()["sandbox-st-1"].highest
     assert max(report.values()) <= 2
     stats = await eventually(lambda: counted(tokens, 12))
     assert stats.stats.success_count == 12

@@ -90,4 +90,4 @@ async def test_a_job_waits_for_a_token_to_come_free(start_videos: Any, pool: Any
         ids = [(await videos.create(prompt="waves")).video_id for _ in range(3)]
         for video_id in ids:
             await videos.until(video_id, "completed")
-        assert videos.sandbox.world.watch_of("sandbox-st-1").highest.total() == 1
+        assert videos.sandbox.world.watches()["sandbox-st-1"].highest.total() == 1

@@ -298,7 +298,8 @@ async def test_a_clip_takes_frames_and_references(client: httpx.AsyncClient, wor
         "resolution": "1080p",
         "seed": 3,
         "negativePrompt": "blur",
-        "personGeneration": "allow_adult",
+        "personGeneration": "ALLOW_ADULT",
+        "generateAudio": False,
         "sampleCount": 1,
     }
     body = {"instances": [{"prompt": "waves", **frames}], "parameters": parameters}
@@ -308,6 +309,8 @@ async def test_a_clip_takes_frames_and_references(client: httpx.AsyncClient, wor
     assert [picture.role for picture in asked.input_images] == [1, 2]
     assert (asked.duration_seconds, asked.aspect_ratio, asked.resolution, asked.seed) == (4, "9:16", "1080p", 3)
     assert (asked.negative_prompt, asked.request_id) == ("blur", "once")
+    assert (asked.HasField("generate_audio"), asked.generate_audio) == (True, False)
+    assert asked.person_generation == "allow_adult"
     references = [{"image": {"bytesBase64Encoded": encoded}, "referenceType": "asset"}]
     await client.post(PREDICT, json={"instances": [{"prompt": "waves", "referenceImages": references}]})
     assert [picture.role for picture in world.generation.video_requests[1].input_images] == [3]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from flow2api_sandbox.projects import Availability
+from flow2api_sandbox.projects import GEMINI_API, Availability
 from flow2api_testing.waiting import eventually
 from flow2api_upstream.google.handles import GoogleMedia
 from flow2api_upstream.http import HttpClient
@@ -124,6 +124,14 @@ async def test_expired_token_is_auth(vertex, vertex_account, sandbox):
     with pytest.raises(UpstreamFailure) as raised:
         await vertex.submit_video(vertex_account, clip(VEO))
     assert raised.value.failure_class is F.AUTH
+
+
+async def test_gemini_makes_extends_and_hands_out_a_clip_of_veo(gemini, gemini_account, sandbox):
+    sandbox.world.availability.add(Availability(model="veo-*", location=GEMINI_API, is_served=True))
+    media = (await finished(gemini, gemini_account, clip(VEO))).media
+    assert (await clip_bytes(gemini, gemini_account, media))[4:8] == b"ftyp"
+    longer = await finished(gemini, gemini_account, clip(VEO, kind=VideoKind.EXTEND, source=media))
+    assert longer.state is OperationState.SUCCEEDED
 
 
 async def test_pictures_that_are_too_large_for_a_call_go_up_as_files(gemini, gemini_account, sandbox, monkeypatch):

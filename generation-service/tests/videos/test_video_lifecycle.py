@@ -37,6 +37,7 @@ class TestCreate:
             ("metadata", {"metadata": {str(number): "x" for number in range(17)}}),
             ("webhook_url", {"webhook_url": "ftp://example.com"}),
             ("seconds", {"duration_seconds": -1}),
+            ("person_generation", {"person_generation": "everybody"}),
             ("input_images", {"input_images": [media_pb2.InputImage(data=b"no picture")]}),
         ],
     )

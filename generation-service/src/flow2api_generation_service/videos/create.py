@@ -44,6 +44,9 @@ MAX_METADATA_KEY: Final = 64
 MAX_METADATA_VALUE: Final = 512
 # 7 days, and what the clocks of two machines may differ.
 _LONGEST_DEADLINE: Final = timedelta(days=7, minutes=1)
+_PERSON_GENERATIONS: Final = ("allow_all", "allow_adult", "dont_allow")
+"""Source: docs/upstream/google-official.md, section 8."""
+
 _LARGEST_SEED: Final = 99_999
 """What every upstream takes; Flow from 1. Source: docs/upstream/flow.md, section 8."""
 
@@ -181,6 +184,8 @@ class VideoCreation:
             model_id=request.model_id,
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
+            generate_audio=request.generate_audio if request.HasField("generate_audio") else True,
+            person_generation=request.person_generation,
             kind=plan.kind,
             aspect_ratio=plan.aspect_ratio,
             duration_seconds=plan.duration_seconds,
@@ -236,6 +241,9 @@ def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
         wrong.append(FieldViolation("seconds", "The length must not be negative."))
     if request.HasField("deadline_time") and not now < _deadline_of(request) <= now + _LONGEST_DEADLINE:
         wrong.append(FieldViolation("deadline_time", "The deadline is over, or more than 7 days away."))
+    if request.person_generation and request.person_generation not in _PERSON_GENERATIONS:
+        known = ", ".join(_PERSON_GENERATIONS)
+        wrong.append(FieldViolation("person_generation", f"The people that may be shown are one of: {known}."))
     wrong.extend(_metadata_violations(request))
     if not request.api_key_id:
         wrong.append(FieldViolation("api_key_id", "It is required."))

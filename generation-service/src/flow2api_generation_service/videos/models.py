@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flow2api_common.database import UtcDateTime
@@ -33,6 +33,9 @@ class JobRow(Base):
     model_id: Mapped[str] = mapped_column(String(128))
     prompt: Mapped[str] = mapped_column(Text)
     negative_prompt: Mapped[str] = mapped_column(Text, default="")
+    # Where the upstream lets one choose; empty: as it does by itself.
+    generate_audio: Mapped[bool] = mapped_column(default=True, server_default=true())
+    person_generation: Mapped[str] = mapped_column(String(16), default="", server_default="")
     kind: Mapped[str] = mapped_column(String(32))
     aspect_ratio: Mapped[str] = mapped_column(String(16))
     duration_seconds: Mapped[int] = mapped_column(Integer)

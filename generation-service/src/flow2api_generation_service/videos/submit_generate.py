@@ -316,4 +316,6 @@ def _call_for(job: JobRow, option: VideoOption, inputs: JobInputs, account: Acco
         seed=job.seed,
         source=MediaHandle(inputs.source.result_handle) if inputs.source else None,
         negative_prompt=job.negative_prompt,
+        generate_audio=job.generate_audio,
+        person_generation=job.person_generation,
     )

@@ -185,7 +185,7 @@ def after_outcome(
         case Outcome.ACCOUNT_QUOTA_EXHAUSTED:
             return _moved(health, TokenState.PARKED, StateReason.QUOTA, now, until=now + (pause or QUOTA_PAUSE))
         case Outcome.CREDITS_EXHAUSTED:
-            return _moved(health, TokenState.PARKED, StateReason.CREDITS, now)
+            return _moved(health, TokenState.PARKED, facts.final_reason or StateReason.CREDITS, now)
         case Outcome.VERIFICATION_REQUIRED:
             return _moved(health, TokenState.PARKED, StateReason.VERIFICATION, now)
         case Outcome.AUTH_REJECTED:

@@ -30,6 +30,7 @@ PREDICT_FIELDS: Final[Mapping[str, str]] = {
     "duration_seconds": "parameters.durationSeconds",
     "negative_prompt": "parameters.negativePrompt",
     "seed": "parameters.seed",
+    "person_generation": "parameters.personGeneration",
     "request_id": "Idempotency-Key",
 }
 """Fields of our gRPC requests by the names that Google's clients know."""
@@ -93,10 +94,18 @@ def clip_request(
         duration_seconds=parse_seconds(parameters.duration_seconds),
         seed=parameters.seed,
         negative_prompt=parameters.negative_prompt or "",
+        generate_audio=parameters.generate_audio,
+        person_generation=_people(parameters.person_generation or ""),
         source_video_id=source_video_id,
         api_key_id=api_key_id,
         request_id=request_id,
     )
+
+
+def _people(text: str) -> str:
+    """Google writes the word in two ways, in either case."""
+    word = text.strip().lower()[:20]
+    return "dont_allow" if word == "disallow" else word
 
 
 def _source_video(instance: VeoInstance) -> str:

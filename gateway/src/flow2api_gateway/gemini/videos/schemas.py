@@ -51,6 +51,8 @@ class VeoParameters(ProtoJson):
     resolution: str | None = None
     negative_prompt: str | None = None
     seed: int | None = None
+    generate_audio: bool | None = None
+    person_generation: str | None = None
 
 
 class PredictLongRunningRequest(ProtoJson):

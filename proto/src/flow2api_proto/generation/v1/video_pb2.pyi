@@ -383,6 +383,8 @@ class CreateVideoRequest(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     WEBHOOK_SECRET_FIELD_NUMBER: _builtins.int
     REQUEST_SCOPE_FIELD_NUMBER: _builtins.int
+    GENERATE_AUDIO_FIELD_NUMBER: _builtins.int
+    PERSON_GENERATION_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -413,6 +415,12 @@ class CreateVideoRequest(_message.Message):
     """
     request_scope: _builtins.str
     """Which operation the key is for, e.g. `POST /v1/videos`: keys of one scope do not meet those of another."""
+    generate_audio: _builtins.bool
+    """Whether the clip has sound, where the upstream lets one choose; unset: yes."""
+    person_generation: _builtins.str
+    """Which people may be shown, where the upstream lets one choose: `allow_all`, `allow_adult` or `dont_allow`; empty for the
+    upstream's default.
+    """
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
         """Frames and references, in order."""
@@ -449,13 +457,20 @@ class CreateVideoRequest(_message.Message):
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
         webhook_secret: _builtins.str = ...,
         request_scope: _builtins.str = ...,
+        generate_audio: _builtins.bool | None = ...,
+        person_generation: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "deadline_time", b"deadline_time", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio", "_seed", b"_seed", "deadline_time", b"deadline_time", "generate_audio", b"generate_audio", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio", "_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "generate_audio", b"generate_audio", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "person_generation", b"person_generation", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__generate_audio: _TypeAlias = _typing.Literal["generate_audio"]  # noqa: Y015
+    _WhichOneofArgType__generate_audio: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__generate_audio) -> _WhichOneofReturnType__generate_audio | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___CreateVideoRequest: _TypeAlias = CreateVideoRequest  # noqa: Y015

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sysconfig
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from flow2api_cli.child_process import ChildFailed, ChildProcess, spawn
 from flow2api_testing.programs import clean_environment, free_port
 
 BUCKET = "media"
+_DIRECTORY_PREFIX = "flow2api-test-s3-"
 _ACCESS_KEY_ID = "end-to-end"
 _SECRET_ACCESS_KEY = "end-to-end-secret-access-key"
 _REGION = "us-east-1"
@@ -80,7 +83,8 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serve
 @contextmanager
 def running_s3() -> Iterator[S3Server]:
     """An S3 server for the length of the block."""
-    with tempfile.TemporaryDirectory(prefix="f2a-s3-") as name:
+    _remove_left_over_directories()
+    with tempfile.TemporaryDirectory(prefix=f"{_DIRECTORY_PREFIX}{os.getpid()}-") as name:
         directory = Path(name)
         process, server = _serve(directory)
         try:
@@ -144,6 +148,14 @@ def _takes_files(server: S3Server) -> bool:
     except httpx.HTTPError:
         return False
     return answer.is_success
+
+
+def _remove_left_over_directories() -> None:
+    """Remove what runs that were killed have left: large files, sometimes."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_DIRECTORY_PREFIX}*"):
+        owner = directory.name.removeprefix(_DIRECTORY_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _program() -> str:

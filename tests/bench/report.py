@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-
-from load import Measurement
 
 
 def write_table(lines: Sequence[str], *, name: str, title: str, page: Path | None) -> None:
@@ -23,19 +21,3 @@ def write_table(lines: Sequence[str], *, name: str, title: str, page: Path | Non
         raise ValueError(f"{page} lacks the markers {begin} and {end}")
     day = datetime.now(UTC).date().isoformat()
     page.write_text(f"{before}{begin}\n\nMeasured on {day}: {title}.\n\n{table}\n\n{end}{after}")
-
-
-def chain_lines(rows: Mapping[str, Mapping[int, Measurement]], *, floors: Mapping[str, str]) -> list[str]:
-    """The table of what stands beside its floor, at several concurrencies."""
-    lines = [
-        "| what | at once | requests/s | p50 ms | p99 ms | p50 ÷ floor |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, by_concurrency in rows.items():
-        for concurrency, seen in by_concurrency.items():
-            ratio = seen.p50 / rows[floors[name]][concurrency].p50
-            lines.append(
-                f"| {name} | {concurrency} | {seen.requests_per_second:.0f} | {seen.p50 * 1000:.1f} "
-                f"| {seen.p99 * 1000:.1f} | {ratio:.1f} |"
-            )
-    return lines

@@ -12,6 +12,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -36,10 +37,17 @@ async def floor_server(kind: str) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def running_chain(folder: Path) -> AsyncIterator[Chain]:
-    """The sandbox at zero latency and the all-in-one mode over it, each a process, with accounts without limits."""
-    at_once = {"FLOW2API_SANDBOX_TIME_SCALE": "0", "FLOW2API_SANDBOX_RENDER_PROMPT": "false"}
-    async with running_process(sys.executable, "-m", "flow2api_sandbox", "--port", "0", env=at_once) as sandbox:
+async def running_chain(folder: Path, *, image_latency: timedelta = timedelta(0)) -> AsyncIterator[Chain]:
+    """The sandbox and the all-in-one mode over it, each a process, with accounts without limits.
+
+    The sandbox takes ``image_latency`` for a picture, and no time for anything else.
+    """
+    speed = {
+        "FLOW2API_SANDBOX_IMAGE_LATENCY": str(image_latency.total_seconds()),
+        "FLOW2API_SANDBOX_UPLOAD_LATENCY": "0",
+        "FLOW2API_SANDBOX_RENDER_PROMPT": "false",
+    }
+    async with running_process(sys.executable, "-m", "flow2api_sandbox", "--port", "0", env=speed) as sandbox:
         urls = json.loads(await first_line(sandbox))
         port = free_port()
         api_key, password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)

@@ -26,6 +26,14 @@ class PeakMemory:
         """The peak of each process since then less what it had, by name. Of one that came since, all of its peak."""
         return {name: _field(pid, "VmHWM") - self._before.get(pid, 0) for name, pid in self._all().items()}
 
+    def before_bytes(self) -> dict[str, int]:
+        """What each process had then, by name; 0 for one that came since."""
+        return {name: self._before.get(pid, 0) for name, pid in self._all().items()}
+
+    def peak_bytes(self) -> dict[str, int]:
+        """The peak of each process since then, by name."""
+        return {name: _field(pid, "VmHWM") for name, pid in self._all().items()}
+
     def _all(self) -> dict[str, int]:
         found = dict(self._pids)
         for name, pid in self._pids.items():

@@ -214,3 +214,18 @@ async def test_server_s_patience_ends_first(start_sandbox, http):
     assert impatient.json()["error"]["status"] == "DEADLINE_EXCEEDED"
     assert sandbox.world.bill.as_json()["total_micros"] == 0
     assert (await http.post(url, json=body, headers={**headers, "x-server-timeout": "30"})).status_code == 200
+
+
+async def test_interaction_shows_its_input_again_and_ends_with_its_days(start_sandbox, clock, http, png):
+    sandbox = await start_sandbox(clock=clock)
+    headers = {"x-goog-api-key": "sandbox-key-1"}
+    content = [
+        {"type": "text", "text": "make it blue"},
+        {"type": "image", "mime_type": "image/png", "data": base64.b64encode(png).decode()},
+    ]
+    url = f"{sandbox.gemini_url}/v1beta/interactions"
+    made = (await http.post(url, json={"model": MODEL, "input": content}, headers=headers)).json()
+    shown = (await http.get(f"{url}/{made['id']}?include_input=true", headers=headers)).json()
+    assert shown["steps"][0] == {"type": "user_input", "content": content}
+    clock.advance(55 * 86_400)
+    assert (await http.get(f"{url}/{made['id']}", headers=headers)).status_code == 404

@@ -99,13 +99,7 @@ def _head(interaction: Interaction, status: InteractionStatus, updated_at: float
 
 
 def _input_step(interaction: Interaction) -> dict[str, Any]:
-    given = interaction.request["input"]
-    if isinstance(given, str):
-        return {"type": "user_input", "content": [{"type": "text", "text": given}]}
-    if given and given[0]["type"] == "user_input":
-        content = [each for step in given for each in step["content"]]
-        return {"type": "user_input", "content": content}
-    return {"type": "user_input", "content": given}
+    return {"type": "user_input", "content": interaction.contents}
 
 
 async def _output_step(call: Call, interaction: Interaction) -> dict[str, Any]:

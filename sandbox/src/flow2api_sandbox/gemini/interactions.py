@@ -54,7 +54,7 @@ def create_interaction(api: InteractionApi) -> Handler:
             place_result(interaction)
         begin_work(call, caller, quota, interaction)
         if body.store:
-            call.world.gemini.interactions[interaction.interaction_id] = interaction
+            call.world.gemini.keep(interaction)
         is_streamed = body.stream or call.request.query_params.get("alt") == "sse"
         if not body.background and not is_streamed:
             await call.world.clock.sleep(interaction.ends_at - call.world.clock.now())
@@ -129,7 +129,7 @@ async def _check_inputs(call: Call, api: InteractionApi, caller: Caller, body: C
 def _previous(call: Call, caller: Caller, body: CreateInteraction) -> Interaction | None:
     if body.previous_interaction_id is None:
         return None
-    previous = call.world.gemini.interactions.get(body.previous_interaction_id)
+    previous = call.world.gemini.interaction(body.previous_interaction_id, call.world.clock.now())
     if previous is None or previous.owner != caller.owner or not previous.is_over(call.world.clock.now()):
         raise ApiError(404, f"Interaction {body.previous_interaction_id} was not found.")
     return previous
@@ -151,7 +151,7 @@ def _interaction(call: Call, caller: Caller, body: CreateInteraction, plan: Plan
         storing_delay=settings.scaled(settings.storing_delay) if is_video else 0.0,
         charge=Charge(caller.name, caller.project, caller.location, body.model, plan.items),
         recipe=plan.recipe(settings),
-        request=body.model_dump(mode="json", exclude_none=True),
+        contents=[each.model_dump(mode="json", exclude_none=True) for each in body.contents],
         input_tokens=plan.input_tokens,
         output_tokens=plan.output_tokens,
         fault=call.outcome_fault,
@@ -161,7 +161,7 @@ def _interaction(call: Call, caller: Caller, body: CreateInteraction, plan: Plan
 
 async def _require_interaction(call: Call, api: InteractionApi) -> Interaction:
     caller = api.identify(call)
-    interaction = call.world.gemini.interactions.get(call.request.path_params["interaction_id"])
+    interaction = call.world.gemini.interaction(call.request.path_params["interaction_id"], call.world.clock.now())
     known = interaction is not None and interaction.owner == caller.owner
     await call.begin(
         account=caller.name,

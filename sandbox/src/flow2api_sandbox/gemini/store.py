@@ -1,6 +1,7 @@
 """What the official APIs remember: files and interactions, each belonging to an API key or a project."""
 
 import secrets
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,9 @@ from flow2api_sandbox.faults import FaultKind
 from flow2api_sandbox.media.recipes import Recipe
 
 _GUESSED_BYTES_PER_SECOND = 4000
+_INTERACTIONS_WITH_BYTES = 64
+# 55 days for those who pay. Source: docs/upstream/google-official.md, section 6.
+_INTERACTION_LIFETIME_SECONDS = 55 * 86_400.0
 
 
 @dataclass(slots=True)
@@ -58,7 +62,10 @@ _FAULT_ENDS = {
 
 @dataclass(slots=True, kw_only=True)
 class Interaction(Work):
-    """One interaction from creation to its end. ``gcs_uri`` is where Vertex puts the result."""
+    """One interaction from creation to its end.
+
+    ``contents`` are those of the input, as JSON. ``gcs_uri`` is where Vertex puts the result.
+    """
 
     interaction_id: str
     owner: str
@@ -66,7 +73,7 @@ class Interaction(Work):
     model: str
     storing_delay: float
     recipe: Recipe
-    request: dict[str, Any]
+    contents: list[dict[str, Any]]
     input_tokens: dict[str, int]
     output_tokens: int
     file_id: str | None = None
@@ -87,6 +94,10 @@ class Interaction(Work):
         """Whether the state will not change any more."""
         return self.status(now) is not InteractionStatus.IN_PROGRESS
 
+    def forget_bytes(self) -> None:
+        """Leave the files that came inside the request out of its input from now on."""
+        self.contents = [{name: value for name, value in each.items() if name != "data"} for each in self.contents]
+
     def refund(self, now: float, /) -> Charge | None:
         """The whole price, unless it was completed."""
         return None if self.status(now) is InteractionStatus.COMPLETED else self.charge
@@ -94,11 +105,27 @@ class Interaction(Work):
 
 @dataclass(slots=True)
 class GeminiStore:
-    """All files, uploads and interactions of all callers."""
+    """All files, uploads and interactions of all callers.
+
+    The last interactions alone keep the files that came inside their requests: thousands of them would fill the memory.
+    """
 
     files: dict[str, GeminiFile] = field(default_factory=dict)
     uploads: dict[str, UploadSession] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
+    _with_bytes: deque[Interaction] = field(default_factory=deque)
+
+    def keep(self, interaction: Interaction) -> None:
+        """Remember one."""
+        self.interactions[interaction.interaction_id] = interaction
+        self._with_bytes.append(interaction)
+        if len(self._with_bytes) > _INTERACTIONS_WITH_BYTES:
+            self._with_bytes.popleft().forget_bytes()
+
+    def interaction(self, interaction_id: str, now: float) -> Interaction | None:
+        """One by its id while it is kept."""
+        found = self.interactions.get(interaction_id)
+        return found if found is not None and now < found.created_at + _INTERACTION_LIFETIME_SECONDS else None
 
 
 def add_generated_file(

@@ -100,6 +100,8 @@ async def running_installation(
         "gemini_url": sandbox.gemini_url,
         "vertex_url": sandbox.vertex_url,
         "google_token_url": sandbox.token_url,
+        "google_metadata_url": sandbox.metadata_url,
+        "google_storage_url": sandbox.storage_url,
         "upstream_impersonate": "",
         "port": 0,
         "video_poll_interval": timedelta(milliseconds=200),

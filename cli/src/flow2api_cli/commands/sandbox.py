@@ -57,4 +57,6 @@ def upstream_urls(sandbox: RunningSandbox) -> dict[str, str]:
         "gemini_url": sandbox.gemini_url,
         "vertex_url": sandbox.vertex_url,
         "google_token_url": sandbox.token_url,
+        "google_metadata_url": sandbox.metadata_url,
+        "google_storage_url": sandbox.storage_url,
     }

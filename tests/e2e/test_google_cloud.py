@@ -160,6 +160,21 @@ def test_model_that_one_location_lacks_is_made_in_another(system: System, http: 
     assert {token["state"] for token in tokens(system)} == {"active"}
 
 
+def test_picture_is_made_however_many_locations_lack_its_model(system: System, http: httpx.Client) -> None:
+    control(system, "/availability", {"model": "gemini-3-pro-image", "location": "*", "is_served": False})
+    control(system, "/availability", {"model": "gemini-3-pro-image", "location": "global", "is_served": True})
+    key = json.dumps(new_key(system, 1))
+    with system.admin() as admin:
+        lacking = [
+            admin.post("/admin/tokens", json={"provider": "vertex", "service_account": key, "location": location})
+            for location in ("us-east1", "us-east4", "us-west1")
+        ]
+        answer = http.post("/v1/images/generations", json={"model": "gemini-3.0-pro-image", "prompt": "a kite"})
+        for added in lacking:
+            admin.delete(f"/admin/tokens/{added.json()['id']}")
+    assert answer.is_success, answer.text
+
+
 def test_used_up_day_rests_one_model_in_one_location(system: System, http: httpx.Client) -> None:
     day = {"project": "sandbox-project-1", "location": "europe-west4", "model": PICTURES, "per_day": 1}
     control(system, "/quotas", day)

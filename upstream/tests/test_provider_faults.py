@@ -219,6 +219,15 @@ async def test_trouble_of_a_status_call_is_raised(provider, account, add_fault, 
     assert raised.value.failure_class is {"429": F.THROTTLED, "401": F.AUTH, "500": F.UPSTREAM}[kind]
 
 
+async def test_status_call_that_is_throttled_keeps_its_delay(provider, account, add_fault):
+    operation = (await provider.submit_video(account, video_call(provider, ""))).operation
+    for route in ("flow.status", "gemini.interaction_get", "vertex.operation"):
+        add_fault("429", route=route, retry_after=7)
+    with pytest.raises(UpstreamFailure) as raised:
+        await provider.check_videos(account, [operation])
+    assert raised.value.retry_after == timedelta(seconds=7)
+
+
 async def test_failures_never_show_a_secret(provider, account):
     marked = dataclasses.replace(account, bearer="hidden-bearer", session_token="hidden-st")
     failure = await image_failure(provider, marked, "")

@@ -83,14 +83,15 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class HttpStream:
-    """An open answer. ``error_body`` holds the beginning of the body when the status is no success; else read
-    ``chunks``, once."""
+    """An open answer. ``error_body`` holds the beginning of the body when the status is no success, and ``headers`` are
+    its headers if that was all of it; else read ``chunks``, once."""
 
     status: int
     content_type: str
     content_length: int | None
     chunks: AsyncIterator[bytes] = field(repr=False)
     error_body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_success(self) -> bool:
@@ -191,7 +192,11 @@ class HttpClient:
                         yield HttpStream(head.status, head.content_type, head.content_length, body), ""
                     else:
                         error_body = await _beginning(body)
-                        yield HttpStream(head.status, head.content_type, head.content_length, body, error_body), ""
+                        headers = _headers_of(task.result()) if len(error_body) < _ERROR_BODY_BYTES else {}
+                        stream = HttpStream(
+                            head.status, head.content_type, head.content_length, body, error_body, headers
+                        )
+                        yield stream, ""
             finally:
                 task.cancel()
                 with suppress(asyncio.CancelledError, UpstreamFailure):
@@ -281,11 +286,15 @@ async def _nothing() -> AsyncIterator[bytes]:
 def _answer_of(response: Response, body: bytes) -> HttpAnswer:
     return HttpAnswer(
         status=response.status_code,
-        headers={name.lower(): value or "" for name, value in response.headers.multi_items()},
+        headers=_headers_of(response),
         body=body,
         set_cookies=[value for value in response.headers.get_list("set-cookie") if value],
         location=_location_of(response),
     )
+
+
+def _headers_of(response: Response) -> dict[str, str]:
+    return {name.lower(): value or "" for name, value in response.headers.multi_items()}
 
 
 def _bodiless(response: Response) -> tuple[HttpStream, str]:

@@ -150,6 +150,9 @@ class PictureMaker:
                 except UpstreamFailure as failure:
                     token.outcome = outcome_of(failure)
                     job.is_in_doubt = failure.may_have_been_accepted
+                    if failure.failure_class is FailureClass.MODEL_NOT_HERE:
+                        # What a location lacks is no try: nothing was begun, and the pool does not ask there again.
+                        job.tries -= 1
                     if not self._has_tries_left(job) or not search.may_go_on(failure):
                         raise to_service_error(failure, paid=False) from failure
                     search.failed(failure, token.token_id, option)

@@ -234,7 +234,11 @@ class GenerateStage:
             tried.append(held.token_id)
         if failure.failure_class is FailureClass.MODEL_GONE:
             gone.add(Route(attempt.provider, attempt.upstream_model))
-        if (rule.other_token or rule.other_route) and len(tried) < self._settings.video_max_attempts:
+        # What a location lacks is no attempt: nothing was begun, and the pool does not ask there again.
+        has_attempts_left = (
+            failure.failure_class is FailureClass.MODEL_NOT_HERE or len(tried) < self._settings.video_max_attempts
+        )
+        if (rule.other_token or rule.other_route) and has_attempts_left:
             async with self._database.transaction() as session:
                 await JobTransitions(session, clock=self._clock).give_back(
                     job.video_id,

@@ -125,7 +125,7 @@ class GoogleCalls:
         whole = {**request.headers, "accept-encoding": "identity"}
         async with self.client.stream(replace(request, headers=whole)) as stream:
             if not stream.is_success:
-                raise failure_of_answer(stream.status, stream.error_body, {}, scope=scope, now=self.clock())
+                raise failure_of_answer(stream.status, stream.error_body, stream.headers, scope=scope, now=self.clock())
             yield stream
 
     def failure_of(self, answer: HttpAnswer, *, scope: Scope, paid: bool = False) -> UpstreamFailure:

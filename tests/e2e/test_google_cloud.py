@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from flow2api_cli.media_facts import clip_facts
+from flow2api_testing.programs import run_flow2api
 from flow2api_testing.systems import API_KEY, System, all_in_one_system
 
 pytestmark = pytest.mark.timeout(300)
@@ -57,7 +58,7 @@ def control(system: System, path: str, body: dict[str, Any], method: str = "POST
     url = system.sandbox.urls["control_url"] + path
     answer = httpx.request(method, url, json=body, trust_env=False)
     assert answer.is_success, answer.text
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 def new_key(system: System, number: int) -> dict[str, str]:
@@ -195,6 +196,40 @@ def test_unpaid_project_is_parked_and_the_others_serve(system: System, http: htt
     control(system, "/projects", {"project": "sandbox-project-2", "state": "ok"})
     with system.admin() as admin:
         assert admin.post(f"/admin/tokens/{token['id']}/enable").json()["state"] == "active"
+
+
+def test_command_line_adds_the_machines_account_in_several_locations(system: System) -> None:
+    added = run_flow2api(
+        "tokens", "add", "--provider", "vertex", "--machine-account",
+        "--location", "us-west4", "--location", "asia-south1",
+        variables=system.variables,
+    )  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    assert added.stdout.count("added") == 2
+    listed = run_flow2api("tokens", "list", "--json", variables=system.variables)
+    new = [each for each in json.loads(listed.stdout) if each["location"] in {"us-west4", "asia-south1"}]
+    assert {each["email"] for each in new} == {EMAIL.format(1)}
+    assert {each["current_project_id"] for each in new} == {"sandbox-project-1"}
+    with system.admin() as admin:
+        for each in new:
+            admin.delete(f"/admin/tokens/{each['id']}")
+
+
+def test_key_that_is_revoked_says_what_to_do(system: System, http: httpx.Client) -> None:
+    key = new_key(system, 3)
+    with system.admin() as admin:
+        added = admin.post("/admin/tokens", json={"provider": "vertex", "service_account": key}).json()
+        control(system, f"/service-accounts/{EMAIL.format(3)}/keys/{key['private_key_id']}", {}, method="DELETE")
+        refused = admin.post(f"/admin/tokens/{added['id']}/refresh")
+        assert refused.status_code >= 400
+        token = admin.get(f"/admin/tokens/{added['id']}").json()
+        assert (token["state"], token["state_reason"]) == ("disabled", "key_revoked")
+        assert "Make a new key" in token["state_message"]
+        again = admin.post("/admin/tokens", json={"provider": "vertex", "service_account": key, "location": "eu"})
+        assert again.status_code == 400
+        assert "Make a new key" in again.json()["error"]["message"]
+        admin.delete(f"/admin/tokens/{added['id']}")
+    assert made(http, "the others serve on").is_success
 
 
 def test_no_private_key_is_in_any_log(system: System) -> None:

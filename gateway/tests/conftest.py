@@ -25,6 +25,7 @@ from flow2api_gateway.settings import GatewaySettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.generation.v1 import (
     generation_service_pb2_grpc,
+    settings_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
 from flow2api_proto.tokens.v1 import (
@@ -37,6 +38,7 @@ from flow2api_testing.gateway_peers.content import API_KEY, SESSION, picture
 from flow2api_testing.gateway_peers.generation import FakeGeneration
 from flow2api_testing.gateway_peers.projects import FakeProjects
 from flow2api_testing.gateway_peers.proxies import FakeProxies
+from flow2api_testing.gateway_peers.settings import FakeSettings
 from flow2api_testing.gateway_peers.tokens import FakeTokens
 from flow2api_testing.gateway_peers.webhooks import FakeWebhooks
 from flow2api_testing.waiting import eventually
@@ -53,6 +55,7 @@ class World:
     settings: GatewaySettings
     servers: dict[str, GrpcServer]
     proxies: FakeProxies
+    live_settings: FakeSettings
 
     def with_settings(self, **changes: Any) -> GatewaySettings:
         """Other settings for the same peers."""
@@ -85,6 +88,10 @@ async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str)
     generation_server.register(
         lambda server: webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server)
     )
+    live_settings = FakeSettings()
+    generation_server.register(
+        lambda server: settings_service_pb2_grpc.add_SettingsServiceServicer_to_server(live_settings, server)
+    )
     servers = {"token": token_server, "generation": generation_server}
     settings = GatewaySettings(
         service_token=service_token,
@@ -96,7 +103,7 @@ async def world(service_token: SecretStr, secret_key: SecretStr, media_url: str)
         heartbeat_interval=timedelta(milliseconds=50),
         drain_timeout=timedelta(milliseconds=200),
     )
-    yield World(access, tokens, generation, webhooks, settings, servers, proxies)
+    yield World(access, tokens, generation, webhooks, settings, servers, proxies, live_settings)
     for server in servers.values():
         await server.stop(timedelta(0))
 

@@ -197,6 +197,7 @@ class TestReflection:
         }
         assert generation == {
             "flow2api.generation.v1.GenerationService",
+            "flow2api.generation.v1.SettingsService",
             "flow2api.generation.v1.WebhookService",
             *own,
         }

@@ -6,7 +6,19 @@ from importlib.metadata import version as distribution_version
 
 import typer
 
-from flow2api_cli.commands import admins, generate, jobs, keys, proxies, secrets, tokens, usage, webhooks
+from flow2api_cli.commands import (
+    admins,
+    generate,
+    jobs,
+    keys,
+    live_settings,
+    proxies,
+    routes,
+    secrets,
+    tokens,
+    usage,
+    webhooks,
+)
 from flow2api_cli.commands.configuration import check_config, print_config
 from flow2api_cli.commands.demo import demo
 from flow2api_cli.commands.doctor import doctor
@@ -41,5 +53,7 @@ for name, group in (
     ("jobs", jobs.app),
     ("usage", usage.app),
     ("webhooks", webhooks.app),
+    ("routes", routes.app),
+    ("settings", live_settings.app),
 ):
     app.add_typer(group, name=name)

@@ -23,6 +23,7 @@ from flow2api_gateway.admin import (
     overview_endpoints,
     project_endpoints,
     proxy_endpoints,
+    settings_endpoints,
     token_endpoints,
     transfer_endpoints,
     webhook_endpoints,
@@ -80,6 +81,7 @@ _ROUTERS: Final = (
     history_endpoints.router,
     ledger_endpoints.router,
     webhook_endpoints.router,
+    settings_endpoints.router,
 )
 _EXPOSED_HEADERS: Final = (
     "x-request-id",

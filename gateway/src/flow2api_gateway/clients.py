@@ -12,7 +12,11 @@ from grpc_health.v1 import health_pb2_grpc
 from flow2api_common.grpc_client import open_channel
 from flow2api_gateway.settings import GatewaySettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.generation.v1 import generation_service_pb2_grpc, webhook_service_pb2_grpc
+from flow2api_proto.generation.v1 import (
+    generation_service_pb2_grpc,
+    settings_service_pb2_grpc,
+    webhook_service_pb2_grpc,
+)
 from flow2api_proto.tokens.v1 import project_service_pb2_grpc, proxy_service_pb2_grpc, token_service_pb2_grpc
 
 
@@ -26,6 +30,7 @@ class Peers:
     proxies: proxy_service_pb2_grpc.ProxyServiceAsyncStub
     generation: generation_service_pb2_grpc.GenerationServiceAsyncStub
     webhooks: webhook_service_pb2_grpc.WebhookServiceAsyncStub
+    settings: settings_service_pb2_grpc.SettingsServiceAsyncStub
     health: dict[str, health_pb2_grpc.HealthStub]
 
 
@@ -52,6 +57,7 @@ async def connected_peers(settings: GatewaySettings) -> AsyncIterator[Peers]:
             proxies=proxy_service_pb2_grpc.ProxyServiceStub(token),
             generation=generation_service_pb2_grpc.GenerationServiceStub(generation),
             webhooks=webhook_service_pb2_grpc.WebhookServiceStub(generation),
+            settings=settings_service_pb2_grpc.SettingsServiceStub(generation),
             health={"token": health_pb2_grpc.HealthStub(token), "generation": health_pb2_grpc.HealthStub(generation)},
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock, utc_now
 from flow2api_common.database import Database
+from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.grpc_client import open_channel
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_common.lifecycle import BackgroundTasks, RunningService
@@ -37,6 +38,10 @@ from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.media.sweep import MediaSweep
 from flow2api_generation_service.models_base import SCHEMA
 from flow2api_generation_service.requestlog.listing import RequestLogListing
+from flow2api_generation_service.runtime.live_settings import LiveSettings
+from flow2api_generation_service.runtime.routes import Routes
+from flow2api_generation_service.runtime.servicer import SettingsServicer
+from flow2api_generation_service.runtime.store import SettingStore
 from flow2api_generation_service.servicer import GenerationServicer
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_generation_service.stats import GenerationStats
@@ -48,6 +53,8 @@ from flow2api_generation_service.webhooks.composition import Webhooks, running_w
 from flow2api_proto.generation.v1 import (
     generation_service_pb2,
     generation_service_pb2_grpc,
+    settings_service_pb2,
+    settings_service_pb2_grpc,
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
@@ -55,6 +62,8 @@ from flow2api_upstream.registry import ProviderRegistry, build_registry
 
 SERVICE_NAME = generation_service_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name
 WEBHOOK_SERVICE_NAME = webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name
+
+SETTINGS_SERVICE_NAME = settings_service_pb2.DESCRIPTOR.services_by_name["SettingsService"].full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class _Parts:
     settings: GenerationServiceSettings
     clock: Clock
     catalog: Catalog
+    routes: Routes
+    settings_servicer: SettingsServicer
     database: Database
     store: MediaStore
     media: MediaService
@@ -112,13 +123,14 @@ async def running_generation_service(
         )
         videos = await stack.enter_async_context(
             running_videos(
-                settings=settings,
+                settings=parts.settings,
                 database=parts.database,
                 nats=parts.nats,
                 media=parts.media,
                 leases=parts.leases,
                 access=parts.access,
                 catalog=parts.catalog,
+                routes=parts.routes,
                 providers=parts.providers,
                 receivers=webhooks.job_receivers,
                 outbox=parts.outbox,
@@ -148,11 +160,11 @@ async def running_generation_service(
         server = GrpcServer(
             address=settings.generation_addr,
             service_token=settings.service_token,
-            service_names=[SERVICE_NAME, WEBHOOK_SERVICE_NAME],
+            service_names=[SERVICE_NAME, WEBHOOK_SERVICE_NAME, SETTINGS_SERVICE_NAME],
             readiness=parts.check_ready,
             tls=settings.server_tls,
         )
-        server.register(lambda grpc_server: _add(servicer, webhooks, grpc_server))
+        server.register(lambda grpc_server: _add(servicer, webhooks, parts.settings_servicer, grpc_server))
         address = await server.start()
         stack.push_async_callback(server.stop, settings.shutdown_grace)
         yield _Running(address, parts.tasks)
@@ -182,13 +194,23 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
     )
     tasks.start("outbox", outbox.run())
     tasks.start("renew-leases", keeper.run())
+    catalog = load_catalog()
+    kept = SettingStore(database=database, clock=clock, interval=settings.settings_interval)
+    live = LiveSettings(base=settings, store=kept)
+    routes = Routes(catalog=catalog, store=kept)
+    with suppress(DependencyUnavailable):
+        # A database that is away is waited for; until then everything is as packaged.
+        await kept.read()
+    tasks.start("settings", kept.run())
     return _Parts(
-        settings=settings,
+        settings=live.view,
         clock=clock,
-        catalog=load_catalog(),
+        catalog=catalog,
+        routes=routes,
+        settings_servicer=SettingsServicer(settings=live, routes=routes, store=kept),
         database=database,
         store=store,
-        media=MediaService(database=database, store=store, settings=settings, clock=clock),
+        media=MediaService(database=database, store=store, settings=live.view, clock=clock),
         leases=leases,
         access=AccessClient(channel),
         providers=providers,
@@ -201,7 +223,9 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
 
 
 def _maker(parts: _Parts, settings: GenerationServiceSettings) -> PictureMaker:
-    return PictureMaker(keeper=parts.keeper, providers=parts.providers, media=parts.media, settings=settings)
+    return PictureMaker(
+        keeper=parts.keeper, providers=parts.providers, media=parts.media, routes=parts.routes, settings=settings
+    )
 
 
 async def _unfinished_jobs(session: AsyncSession, generation_ids: Collection[str]) -> set[str]:
@@ -246,6 +270,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, image_jobs: ImageJobRpcs, webhoo
     )
 
 
-def _add(servicer: GenerationServicer, webhooks: Webhooks, server: grpc.aio.Server) -> None:
+def _add(servicer: GenerationServicer, webhooks: Webhooks, settings: SettingsServicer, server: grpc.aio.Server) -> None:
+    settings_service_pb2_grpc.add_SettingsServiceServicer_to_server(settings, server)
     generation_service_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.servicer, server)

@@ -47,7 +47,6 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         stats: GenerationStats,
         ledger: Ledger,
     ) -> None:
-        self._models = {model.model_id: model_to_grpc(model) for model in catalog.models}
         self._catalog = catalog
         self._images = images
         self._image_jobs = image_jobs
@@ -63,7 +62,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
     ) -> generation_service_pb2.ListModelsResponse:
         """The whole catalog."""
         del request, context
-        return generation_service_pb2.ListModelsResponse(models=self._models.values())
+        return generation_service_pb2.ListModelsResponse(models=map(model_to_grpc, self._catalog.models))
 
     async def GetModel(  # noqa: N802
         self, request: generation_service_pb2.GetModelRequest, context: _Context
@@ -71,7 +70,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         """One model."""
         del context
         model = self._catalog.resolve(request.model_id)
-        return generation_service_pb2.GetModelResponse(model=self._models[model.model_id])
+        return generation_service_pb2.GetModelResponse(model=model_to_grpc(model))
 
     def GenerateImage(  # noqa: N802
         self, request: image_pb2.GenerateImageRequest, context: _Context

@@ -93,5 +93,7 @@ class GenerationServiceSettings(
 ):
     """Everything. ``generation_addr`` is where the service listens."""
 
+    settings_interval: Duration = timedelta(seconds=0.5)
+    """How often a replica looks whether settings or routes were changed on another one."""
     shutdown_grace: Duration = timedelta(seconds=10)
     """How long calls and pictures in flight may go on after the stop signal."""

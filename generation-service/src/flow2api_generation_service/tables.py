@@ -9,7 +9,7 @@ from flow2api_generation_service.ledger.models import LedgerDayRow, LedgerEntryR
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.models_base import Base
 from flow2api_generation_service.requestlog.models import DailyStatsRow, RequestLogRow
-from flow2api_generation_service.runtime_settings import SettingRow
+from flow2api_generation_service.runtime.models import SettingChangeRow, SettingRow
 from flow2api_generation_service.videos import models as video_models
 from flow2api_generation_service.webhooks import models as webhook_models
 
@@ -23,6 +23,7 @@ __all__ = [
     "LedgerSumRow",
     "MediaRow",
     "RequestLogRow",
+    "SettingChangeRow",
     "SettingRow",
     "VideoDurationRow",
     "image_job_models",

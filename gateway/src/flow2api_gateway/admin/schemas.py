@@ -144,6 +144,24 @@ class KeyUpdateBody(KeyFields):
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
+class SettingsChangeBody(BaseModel):
+    """Body of ``PUT`` and ``PATCH /admin/settings``: new values by name; null takes a change back."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class RouteChangeBody(_AdminRequest):
+    """Body of ``PUT /admin/routes``: a switch, an order, or both."""
+
+    route: str | None = Field(default=None, description="`provider/upstream_model`.")
+    enabled: bool | None = None
+    reason: Annotated[str, Field(max_length=200)] | None = Field(default=None, description="Why, for people.")
+    model: str | None = Field(default=None, description="A public model, or a pattern with `*`.")
+    order: Annotated[list[str], Field(max_length=50)] | None = Field(
+        default=None, description="Its routes, the first to be tried first; empty for the catalog's order."
+    )
+
+
 class LedgerResolveBody(_AdminRequest):
     """Body of ``POST /admin/ledger/{generation_id}/{line}/resolve``."""
 

@@ -105,6 +105,8 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "PROXY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "proxy_not_found"),
     "ADMIN_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "admin_not_found"),
     "SESSION_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "session_not_found"),
+    "SETTING_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "setting_not_found"),
+    "MODEL_ROUTE_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "model_route_not_found"),
     "API_KEY_NOT_FOUND": ErrorRule(404, INVALID_REQUEST, "api_key_not_found"),
     "VIDEO_EXPIRED": ErrorRule(404, INVALID_REQUEST, "video_expired"),
     "VIDEO_NOT_READY": ErrorRule(400, INVALID_REQUEST, "video_not_ready", retry=False),
@@ -141,6 +143,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "UPSTREAM_ERROR": _UPSTREAM_ERROR,
     "UPSTREAM_UNAVAILABLE": _UPSTREAM_ERROR,
     "UPSTREAM_FORBIDDEN": _UPSTREAM_ERROR,
+    "MODEL_SWITCHED_OFF": ErrorRule(503, UNAVAILABLE, "model_switched_off"),
     "MODEL_GONE": ErrorRule(502, SERVER, "upstream_model_gone"),
     "UPSTREAM_TIMEOUT": ErrorRule(504, SERVER, "upstream_timeout"),
     # Ways in which an accepted video ends without a clip, when a client waits for it.

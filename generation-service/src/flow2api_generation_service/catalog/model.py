@@ -93,7 +93,7 @@ class PublicModel:
 
     ``alias_of`` is the id that this one stands for, empty if it is its own. ``is_fixed`` says that the id itself names
     the ratio (of pictures also the resolution), so that a request cannot choose it. ``typical_duration_seconds`` is how
-    long a generation usually takes, ``deadline_seconds`` when to give up.
+    long a generation usually takes, ``deadline_seconds`` when to give up. ``off_routes`` are switched off.
     """
 
     model_id: str
@@ -112,6 +112,7 @@ class PublicModel:
     is_fixed: bool = False
     alias_of: str = ""
     shutdown_date: date | None = None
+    off_routes: tuple[CatalogRoute, ...] = ()
 
     @property
     def served_id(self) -> str:

@@ -28,8 +28,9 @@ def model_to_grpc(model: PublicModel) -> model_pb2.Model:
         min_input_images=model.min_input_images,
         max_input_images=model.max_input_images,
         routes=[
-            model_pb2.Route(provider=route.provider, upstream_model=route.upstream_model, enabled=True)
-            for route in model.routes
+            model_pb2.Route(provider=route.provider, upstream_model=route.upstream_model, enabled=is_on)
+            for is_on, routes in ((True, model.routes), (False, model.off_routes))
+            for route in routes
         ],
     )
     message.create_time.FromDatetime(datetime.combine(model.create_date, time.min, tzinfo=UTC))

@@ -83,14 +83,15 @@ class _Builder:
             display_name=family.display_name,
             description=family.description,
             create_date=family.create_date,
-            routes=tuple(map(self._route, family.routes)),
+            routes=tuple(self._route(family, row) for row in family.routes),
             is_fixed=False,
         )
 
-    def _route(self, row: VideoRouteRow) -> VideoRoute:
+    def _route(self, family: VideoFamilyRow, row: VideoRouteRow) -> VideoRoute:
         if row.clips:
             rows = [self._file.clips_by_id[clip] for clip in row.clips]
-            return VideoRoute(row.provider, rows[0].key or rows[0].id, tuple(self._variants(rows)))
+            # Many upstream models together; the family's name is none of theirs, so that each can be switched alone.
+            return VideoRoute(row.provider, family.name, tuple(self._variants(rows)))
         price = self._prices.find(row.provider, row.upstream_model)
         unpriced = {
             resolution

@@ -34,7 +34,7 @@ class VideoFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoOption:
-    """One way to make the clip.
+    """One way to make the clip; ``route`` is what its route is called.
 
     ``upstream_model_by_tier`` says what each tier sends, ``upstream_model`` what the lowest that may run it does.
     ``credits_by_tier`` says what each tier pays for the clip, ``upscale_credits`` what its enlargement costs.
@@ -42,6 +42,7 @@ class VideoOption:
     """
 
     provider: str
+    route: str
     upstream_model: str
     upstream_model_by_tier: Mapping[AccountTier, str]
     min_tier: AccountTier
@@ -65,7 +66,7 @@ class VideoOption:
 
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
-    """How to make the clip: options in order of preference, at least one.
+    """How to make the clip: options in order of preference, at least one (see `Catalog.plan_accepted_video`).
 
     ``image_order`` lists the indexes of the input pictures as ``VideoCall.images`` wants them. ``upscale_to`` is set
     where at least one option has to enlarge; look at the option's ``upsampler_model`` whether it does.
@@ -198,6 +199,7 @@ def _first_of_each_route(found: _Found) -> Iterable[VideoOption]:
         lowest = min(variant.upstream_models)
         yield VideoOption(
             provider=route.provider,
+            route=route.upstream_model,
             upstream_model=variant.upstream_models[lowest],
             upstream_model_by_tier=variant.upstream_models,
             min_tier=variant.min_tier,

@@ -26,6 +26,7 @@ from flow2api_generation_service.leasing import SeenBalance
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import Picture
 from flow2api_generation_service.media.service import MediaService, Origin
+from flow2api_generation_service.runtime.routes import Routes
 from flow2api_generation_service.settings import ImageSettings
 from flow2api_proto.generation.v1 import image_pb2
 from flow2api_upstream.failures import retry_rule, to_service_error
@@ -120,9 +121,11 @@ class PictureMaker:
         keeper: LeaseKeeper,
         providers: ProviderRegistry,
         media: MediaService,
+        routes: Routes,
         settings: ImageSettings,
     ) -> None:
         self._keeper = keeper
+        self._routes = routes
         self._providers = providers
         self._media = media
         self._settings = settings
@@ -150,6 +153,8 @@ class PictureMaker:
                 except UpstreamFailure as failure:
                     token.outcome = outcome_of(failure)
                     job.is_in_doubt = failure.may_have_been_accepted
+                    if failure.failure_class is FailureClass.MODEL_GONE:
+                        await self._routes.model_gone(option.provider, option.upstream_model)
                     if failure.failure_class is FailureClass.MODEL_NOT_HERE:
                         # What a location lacks is no try: nothing was begun, and the pool does not ask there again.
                         job.tries -= 1

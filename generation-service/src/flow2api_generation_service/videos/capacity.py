@@ -54,7 +54,8 @@ async def take_lease(
     lease.
     """
     if not options:
-        raise LeaseRefused(ending=_last_refusal(job) or NO_ACCOUNT)
+        # Every route is switched off, or has proved dead for this job.
+        raise _hopeless(job, _last_refusal(job), settings, now)
     try:
         return await leases.acquire(
             kind=token_pb2.KIND_VIDEO,
@@ -75,13 +76,7 @@ async def take_lease(
     except Flow2APIError as error:
         if not is_hopeless(error):
             raise
-        refusal = _last_refusal(job) if job.tried_token_ids else None
-        if refusal is not None:
-            raise LeaseRefused(ending=refusal) from error
-        since = job.no_account_since or now
-        if since + settings.video_no_account_grace <= now:
-            raise LeaseRefused(ending=NO_ACCOUNT) from error
-        raise LeaseRefused(retry=settings.video_capacity_retry, no_account_since=since) from error
+        raise _hopeless(job, _last_refusal(job) if job.tried_token_ids else None, settings, now) from error
 
 
 def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:
@@ -89,6 +84,16 @@ def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:
     return min(
         _TIME_TO_UPLOAD + settings.video_submit_limit + timedelta(seconds=typical_seconds) + _MARGIN, _LONGEST_LEASE
     )
+
+
+def _hopeless(job: JobRow, refusal: Ending | None, settings: VideoSettings, now: datetime) -> LeaseRefused:
+    """Nobody could ever serve it as things are: it ends as it was refused last, or after some time."""
+    if refusal is not None:
+        return LeaseRefused(ending=refusal)
+    since = job.no_account_since or now
+    if since + settings.video_no_account_grace <= now:
+        return LeaseRefused(ending=NO_ACCOUNT)
+    return LeaseRefused(retry=settings.video_capacity_retry, no_account_since=since)
 
 
 def _last_refusal(job: JobRow) -> Ending | None:

@@ -15,6 +15,7 @@ from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.media.service import MediaService
+from flow2api_generation_service.runtime.routes import Routes
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.create import VideoCreation
 from flow2api_generation_service.videos.end import VideoEnd
@@ -49,6 +50,7 @@ async def running_videos(
     leases: LeaseClient,
     access: AccessClient,
     catalog: Catalog,
+    routes: Routes,
     providers: ProviderRegistry,
     receivers: JobReceivers,
     outbox: OutboxRelay,
@@ -73,6 +75,7 @@ async def running_videos(
         inputs=VideoInputs(database=database, catalog=catalog, media=media),
         hand_in=hand_in,
         durations=durations,
+        routes=routes,
         clock=clock,
         settings=settings,
     )

@@ -45,11 +45,12 @@ def role_of(role: int) -> ImageRole:
 def plan_of(
     catalog: Catalog, job: JobRow, images: Sequence[JobInputImageRow], source: SourceClip | None = None
 ) -> VideoPlan:
-    """How to make the clip of a job that was accepted before, by the provider that has its source where there is one.
+    """How to make the clip of a job that was accepted before, by the routes that are on now, if any is, and by the
+    provider that has its source where there is one.
 
     Raises what the catalog raises when its model has changed.
     """
-    return catalog.plan_video(
+    return catalog.plan_accepted_video(
         VideoFacts(
             model_id=job.model_id,
             roles=tuple(role_of(image.role) for image in images),

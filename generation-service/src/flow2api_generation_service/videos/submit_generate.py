@@ -21,6 +21,7 @@ from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPla
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
 from flow2api_generation_service.ledger.amounts import Cost
+from flow2api_generation_service.runtime.routes import Routes
 from flow2api_generation_service.videos.capacity import LeaseRefused, take_lease
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.charges import clip_micros
@@ -71,9 +72,11 @@ class GenerateStage:
         inputs: VideoInputs,
         hand_in: HandIn,
         durations: Durations,
+        routes: Routes,
         clock: Clock,
         settings: VideoSettings,
     ) -> None:
+        self._routes = routes
         self._database = database
         self._changes = changes
         self._leases = leases
@@ -234,6 +237,7 @@ class GenerateStage:
             tried.append(held.token_id)
         if failure.failure_class is FailureClass.MODEL_GONE:
             gone.add(Route(attempt.provider, attempt.upstream_model))
+            await self._routes.model_gone(attempt.provider, attempt.upstream_model)
         # What a location lacks is no attempt: nothing was begun, and the pool does not ask there again.
         has_attempts_left = (
             failure.failure_class is FailureClass.MODEL_NOT_HERE or len(tried) < self._settings.video_max_attempts

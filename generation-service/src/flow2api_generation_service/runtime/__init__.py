@@ -1,0 +1,1 @@
+"""What administrators change while the service runs: settings and routes, kept in SQL, alike on every replica."""

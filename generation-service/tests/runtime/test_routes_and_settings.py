@@ -1,0 +1,162 @@
+"""Routes and settings that are changed while the service runs: on SQLite and PostgreSQL, seen by every replica."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flow2api_common.database import Database
+from flow2api_common.errors import InvalidArgument, NotFound, UpstreamUnavailable
+from flow2api_generation_service.catalog.arrangement import RouteId
+from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
+from flow2api_generation_service.catalog.image_plan import ImageFacts
+from flow2api_generation_service.catalog.video_plan import VideoFacts
+from flow2api_generation_service.runtime.live_settings import CHANGEABLE, LiveSettings
+from flow2api_generation_service.runtime.routes import Routes
+from flow2api_generation_service.runtime.store import SettingStore
+from flow2api_generation_service.settings import GenerationServiceSettings
+from flow2api_testing.waiting import eventually
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+VEO = RouteId("vertex", "veo-3.1-fast-generate-001")
+
+
+class Replica:
+    """What one replica knows."""
+
+    def __init__(self, database: Database) -> None:
+        self.catalog: Catalog = load_catalog()
+        self.store = SettingStore(database=database, clock=lambda: NOW, interval=timedelta(milliseconds=20))
+        self.routes = Routes(catalog=self.catalog, store=self.store)
+
+    def video_providers(self, **facts: Any) -> list[str]:
+        return [option.provider for option in self.catalog.plan_video(VideoFacts("veo-3.1-fast", **facts)).options]
+
+
+@pytest.fixture
+def replica(database: Database) -> Replica:
+    return Replica(database)
+
+
+async def test_a_switch_reaches_every_replica_and_can_be_taken_back(replica: Replica, database: Database) -> None:
+    other = Replica(database)
+    following = asyncio.create_task(other.store.run())
+    try:
+        (model, *_) = await replica.routes.switch(VEO, is_on=False, reason="too dear", actor="admin:a")
+        assert model.model_id == "veo-3.1-fast"
+        assert replica.video_providers() == ["flow"]
+        await eventually(lambda: other.video_providers() == ["flow"], timeout=1)
+        await replica.routes.switch(VEO, is_on=True, reason="", actor="admin:b")
+        await eventually(lambda: other.video_providers() == ["vertex", "flow"], timeout=1)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    newest, oldest = await replica.store.changes(before_id=None, limit=10)
+    assert (oldest.name, oldest.actor, oldest.before, oldest.after) == (
+        f"route:{VEO}",
+        "admin:a",
+        None,
+        {"reason": "too dear"},
+    )
+    assert (newest.actor, newest.after) == ("admin:b", None)
+
+
+async def test_a_model_says_what_its_other_routes_can_do(replica: Replica) -> None:
+    assert "16:9" in replica.catalog.resolve("gemini-3.1-flash-image").aspect_ratios
+    for provider in ("gemini", "vertex"):
+        route = RouteId(provider, "gemini-3.1-flash-image")
+        await replica.routes.switch(route, is_on=False, reason="", actor="admin:a")
+    model = replica.catalog.resolve("gemini-3.1-flash-image")
+    assert model.aspect_ratios == ("16:9", "9:16", "1:1", "4:3", "3:4")
+    assert [route.provider for route in model.off_routes] == ["gemini", "vertex"]
+    with pytest.raises(InvalidArgument, match="has the resolutions 1K, 2K, 4K"):
+        replica.catalog.plan_image(ImageFacts("gemini-3.1-flash-image", resolution="512"))
+
+
+async def test_a_model_without_a_route_that_is_on_is_away(replica: Replica) -> None:
+    for state in replica.routes.of_models("veo-3.1-fast")[0].routes:
+        await replica.routes.switch(state.route, is_on=False, reason="", actor="admin:a")
+    with pytest.raises(UpstreamUnavailable) as refused:
+        replica.video_providers()
+    assert refused.value.reason == "MODEL_SWITCHED_OFF"
+    # What was accepted before is still planned, and waits.
+    plan = replica.catalog.plan_accepted_video(VideoFacts("veo-3.1-fast"))
+    assert (plan.resolution, plan.options) == ("720p", ())
+
+
+async def test_the_order_of_a_model_and_of_a_pattern(replica: Replica) -> None:
+    flow = next(state.route for state in replica.routes.of_models("veo-3.1-fast")[0].routes if state.route != VEO)
+    (model,) = await replica.routes.reorder("veo-3.1-fast", [str(flow)], actor="admin:a")
+    assert [state.route for state in model.routes] == [flow, VEO]
+    assert model.is_reordered
+    assert replica.video_providers() == ["flow", "vertex"]
+    order = ["vertex/gemini-3-pro-image", "flow/GEM_PIX_2"]
+    await replica.routes.reorder("gemini-3.0-pro-image*", order, actor="admin:a")
+    plan = replica.catalog.plan_image(ImageFacts("gemini-3.0-pro-image-landscape-2k"))
+    assert [option.provider for option in plan.options] == ["vertex", "flow", "gemini"]
+    (model,) = await replica.routes.reorder("veo-3.1-fast", [], actor="admin:a")
+    assert not model.is_reordered
+
+
+async def test_what_the_upstream_does_not_know_is_switched_off_once(replica: Replica) -> None:
+    await asyncio.gather(*(replica.routes.model_gone("vertex", VEO.upstream_model) for _ in range(5)))
+    (change,) = await replica.store.changes(before_id=None, limit=10)
+    assert (change.actor, change.after) == ("upstream", {"reason": "model_gone"})
+    (state, _) = replica.routes.of_models("veo-3.1-fast")[0].routes
+    assert (state.route, state.reason) == (VEO, "model_gone")
+    # A variant of Flow that is gone takes only the clips along that are made by it.
+    await replica.routes.model_gone("flow", "veo_3_1_t2v_fast")
+    assert replica.video_providers(resolution="1080p") != []
+    await replica.routes.switch(VEO, is_on=True, reason="", actor="admin:a")
+    assert "vertex" in replica.video_providers()
+
+
+@pytest.mark.parametrize("route", [RouteId("vertex", "nothing"), RouteId("", "")])
+async def test_an_unknown_route_is_refused(replica: Replica, route: RouteId) -> None:
+    with pytest.raises(NotFound):
+        await replica.routes.switch(route, is_on=False, reason="", actor="admin:a")
+    with pytest.raises(InvalidArgument):
+        await replica.routes.reorder("veo-3.1-fast", [str(route)], actor="admin:a")
+
+
+class TestSettings:
+    @pytest.fixture
+    def live(self, replica: Replica, generation_settings: GenerationServiceSettings) -> LiveSettings:
+        return LiveSettings(base=generation_settings, store=replica.store)
+
+    async def test_a_change_is_seen_by_those_who_hold_the_view(self, live: LiveSettings) -> None:
+        view = live.view
+        changed = await live.change("media_retention", 90, actor="admin:a")
+        assert (changed.value, changed.default) == (90, 604_800)
+        assert view.media_retention == timedelta(seconds=90)
+        await live.change("video_resubmit_unknown", value=True, actor="admin:a")
+        assert view.video_resubmit_unknown is True
+        await live.change("media_retention", None, actor="admin:a")
+        assert view.media_retention == timedelta(days=7)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("media_retention", 0),
+            ("media_retention", -1),
+            ("media_retention", "long"),
+            ("media_retention", True),
+            ("video_resubmit_unknown", 1),
+            ("image_token_wait", [1]),
+        ],
+    )
+    async def test_a_wrong_value_is_refused(self, live: LiveSettings, name: str, value: Any) -> None:
+        with pytest.raises(InvalidArgument, match=name):
+            await live.change(name, value, actor="admin:a")
+
+    async def test_others_cannot_be_changed(self, live: LiveSettings) -> None:
+        with pytest.raises(NotFound):
+            await live.change("database_url", "x", actor="admin:a")
+        assert set(CHANGEABLE) <= set(GenerationServiceSettings.model_fields)
+
+    async def test_a_value_of_another_release_is_the_default(self, live: LiveSettings, replica: Replica) -> None:
+        await replica.store.change("setting:media_retention", "for ever", actor="admin:a")
+        assert live.view.media_retention == timedelta(days=7)

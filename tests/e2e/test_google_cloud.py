@@ -237,3 +237,24 @@ def test_no_private_key_is_in_any_log(system: System) -> None:
     assert "database_migrated" in log
     assert "BEGIN PRIVATE" not in log
     assert "ya29." not in log
+
+
+def test_the_ledger_is_the_bill_to_the_millionth(system: System, http: httpx.Client) -> None:
+    assert made(http, "a kite over a lake").is_success
+    refused = made(http, "a kite [[fault:content]]")
+    assert not refused.is_success
+    finished_clip(http, model=OMNI, prompt="a kite in tokens", seconds="5")
+    finished_clip(http, model=VEO, prompt="a kite in seconds", seconds="4")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (rows := by_provider(system)) and any(row["open_micro_usd"] for row in rows) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    bill = control(system, "/bill", {}, method="GET")
+    assert {row["provider"]: row["settled_micro_usd"] for row in rows if row["provider"]} == {
+        "vertex": bill["total_micros"]
+    }
+    assert all(row["reserved_micro_usd"] == row["settled_micro_usd"] + row["released_micro_usd"] for row in rows)
+
+
+def by_provider(system: System) -> list[dict[str, Any]]:
+    with system.admin() as admin:
+        return list(admin.get("/admin/usage", params={"by": "provider"}).json())

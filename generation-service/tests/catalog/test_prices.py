@@ -57,6 +57,15 @@ def test_a_clip_costs_by_its_seconds(model_id: str, resolution: str, seconds: in
     assert option.price.of_video(plan.resolution, plan.duration_seconds, NOTHING) == micros
 
 
+def test_a_continuation_costs_what_it_adds() -> None:
+    prices = load_catalog().prices
+    veo, omni = prices.find("vertex", "veo-3.1-generate-001"), prices.find("gemini", "gemini-omni-1.1-flash")
+    assert veo is not None
+    assert omni is not None
+    assert veo.of_video("720p", 8, NOTHING, is_extension=True) == 2_800_000
+    assert omni.of_video("720p", 8, NOTHING, is_extension=True) == 810_880
+
+
 def test_only_what_is_sold_by_tokens_is_counted_by_them() -> None:
     prices = load_catalog().prices
     veo, omni = prices.find("vertex", "veo-3.1-generate-001"), prices.find("gemini", "gemini-omni-1.1-flash")

@@ -230,6 +230,7 @@ class PriceRow(_Row):
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
     output_tokens_per_second: int = Field(default=0, ge=0)
+    extension_seconds: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _costs_something(self) -> Self:

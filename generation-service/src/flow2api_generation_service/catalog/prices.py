@@ -28,7 +28,8 @@ class Price:
     """The price of one upstream model at one provider, in millionths of a US dollar.
 
     ``image`` and ``second`` are by resolution; ``input_tokens`` and ``output_tokens`` per million of them. A clip costs
-    seconds or output tokens, of which it has ``output_tokens_per_second`` by default.
+    seconds or output tokens, of which it has ``output_tokens_per_second`` by default. A continuation counts for
+    ``extension_seconds``, if they are known, whatever its length.
     """
 
     as_of: date
@@ -37,13 +38,16 @@ class Price:
     input_tokens: int
     output_tokens: int
     output_tokens_per_second: int
+    extension_seconds: int | None = None
 
     def of_image(self, resolution: str, usage: TokenUsage) -> int:
         """What one picture costs. Raises KeyError for a resolution without a price."""
         return self.image[resolution] + _tokens(usage.input_tokens, self.input_tokens)
 
-    def of_video(self, resolution: str, seconds: int, usage: TokenUsage) -> int:
+    def of_video(self, resolution: str, seconds: int, usage: TokenUsage, *, is_extension: bool = False) -> int:
         """What one clip costs. Raises KeyError for a resolution without a price."""
+        if is_extension and self.extension_seconds is not None:
+            seconds = self.extension_seconds
         put_in = _tokens(usage.input_tokens, self.input_tokens)
         if self.second:
             return self.second[resolution] * seconds + put_in
@@ -100,6 +104,7 @@ def _price(row: PriceRow) -> Price:
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
         output_tokens_per_second=row.output_tokens_per_second,
+        extension_seconds=row.extension_seconds,
     )
 
 

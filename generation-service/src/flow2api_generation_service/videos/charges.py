@@ -22,6 +22,7 @@ from flow2api_generation_service.ledger.states import EntryState, Fate
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.states import Stage
 from flow2api_proto.events.v1 import video_events_pb2
+from flow2api_upstream.port import VideoKind
 
 VIDEO: Final = "video"
 LINES: Final = {Stage.GENERATE: "generate", Stage.UPSCALE: "upscale"}
@@ -160,7 +161,8 @@ def clip_micros(option: VideoOption, plan: VideoPlan, job: JobRow) -> int | None
     if option.price is None:
         return None
     usage = most_input([job.prompt, job.negative_prompt], len(plan.image_order))
-    return option.price.of_video(plan.resolution, plan.duration_seconds, usage)
+    is_extension = plan.kind is VideoKind.EXTEND
+    return option.price.of_video(plan.resolution, plan.duration_seconds, usage, is_extension=is_extension)
 
 
 def fate_of(failed: video_events_pb2.VideoFailed) -> Fate:

@@ -142,3 +142,13 @@ async def test_two_projects_have_nothing_of_each_other(sandbox, http):
     first, second = await CloudClient(sandbox, http).open(), await CloudClient(sandbox, http, number=2).open()
     name = (await first.clip()).json()["name"]
     assert (await second.operation(name)).status_code == 403
+
+
+async def test_tokens_are_counted_for_nothing_by_whoever_may_generate(cloud):
+    body = {"contents": [{"role": "user", "parts": [{"text": "a kite over the sea"}]}]}
+    counted = await cloud.call(PICTURES, "countTokens", body)
+    assert counted.json()["totalTokens"] > 0
+    assert (await cloud.bill())["lines"] == []
+    assert error_of(await cloud.call("no-such-model", "countTokens", body))[:2] == (404, "NOT_FOUND")
+    await cloud.control("/projects", {"project": "sandbox-project-1", "state": "billing_disabled"})
+    assert error_of(await cloud.call(PICTURES, "countTokens", body))[2] == "BILLING_DISABLED"

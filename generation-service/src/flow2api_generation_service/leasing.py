@@ -114,6 +114,12 @@ class LeaseClient:
             answer = await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
         return answer.pool_is_restoring
 
+    async def finish_restoring(self) -> None:
+        """Tell the pool that the leases of all videos have been renewed. Raises DependencyUnavailable."""
+        request = token_service_pb2.RenewLeasesRequest(lease_duration=_duration(_CALL_TIMEOUT), all_videos_renewed=True)
+        with rpc_errors("token"):
+            await self._stub.RenewLeases(request, timeout=_CALL_TIMEOUT.total_seconds())
+
     async def release(self, lease: token_pb2.Lease, outcome: token_pb2.LeaseOutcome) -> bool:
         """End a lease and tell how it went; answers whether it was still live. Safe to repeat."""
         request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)

@@ -264,7 +264,7 @@ async def _build(
         put_tokens=changes.put_all,
         put_keys=partial(api_keys.put_shares, replace_all=True),
         strategy=settings.lease_strategy,
-        restore_grace=settings.lease_restore_grace,
+        restore_limit=settings.lease_restore_limit,
     )
     line = WaitingLine(redis)
     queue = LeaseQueue(index=index, line=line, builder=builder, tasks=tasks, settings=settings)
@@ -303,7 +303,7 @@ async def _build(
         acquirer=LeaseAcquirer(
             queue=queue, limits=ModelLimits(settings.model_limits), credentials=credentials, changes=changes
         ),
-        renewer=LeaseRenewer(index=index, builder=builder),
+        renewer=LeaseRenewer(index=index, builder=builder, restore_grace=settings.lease_restore_grace),
         releaser=LeaseReleaser(index=index, effects=effects, proxy_reports=proxies.reports, tasks=tasks),
         proxy_reports=proxies.reports,
     )

@@ -134,7 +134,10 @@ class PoolSettings(BaseServiceSettings):
     sweep_interval: Duration = timedelta(seconds=1)
     """How often leases past their deadline are ended when nobody else has looked."""
     lease_restore_grace: Pause = timedelta(seconds=15)
-    """How long no video is begun after Redis has lost everything, while the leases of running videos come back."""
+    """How long after the leases of all videos have come back no video is begun yet: others may hold leases as well."""
+    lease_restore_limit: Pause = timedelta(minutes=5)
+    """How long at most no video is begun after Redis has lost everything and nobody brings the leases of the running
+    videos back, because the generation service or its database is away."""
     resync_interval: Duration = timedelta(seconds=30)
     """How often changes in SQL that may have missed Redis are written there again."""
     stats_interval: Duration = timedelta(seconds=2)

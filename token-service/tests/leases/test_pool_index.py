@@ -22,7 +22,7 @@ from flow2api_token_service.leases.records import (
     TakenLease,
     Verdict,
 )
-from flow2api_token_service.redis_client import open_redis
+from flow2api_token_service.redis_client import KEY_PREFIX, open_redis
 from flow2api_token_service.settings import RedisSettings
 
 FLOW = Candidate(provider="flow", upstream_model="banana")
@@ -247,6 +247,23 @@ class TestRestoring:
             return taken(await index.acquire(wish(kind=LeaseKind.VIDEO)))
 
         assert (await eventually(video_lease)).lease.token_id == 1
+
+    async def test_it_ends_a_while_after_all_videos_are_known(self, redis, index, entry, wish):
+        await index.put([entry(1)])
+        await index.begin_restoring(timedelta(hours=2))
+        await index.finish_restoring(timedelta(minutes=1))
+        assert refused(await index.acquire(wish(kind=LeaseKind.VIDEO))) is RefusalReason.BUSY
+
+        # A second replica of the generation service says so later: the while is not begun anew.
+        await index.finish_restoring(timedelta(hours=1))
+        assert await redis.pttl(f"{KEY_PREFIX}:restoring") <= 60_000
+
+    async def test_it_waits_for_who_knows_the_videos(self, redis, index, entry):
+        await index.put([entry(1)])
+        await index.finish_restoring(timedelta(minutes=1))
+        assert not await index.is_restoring()
+        await index.begin_restoring(timedelta(hours=1))
+        assert await redis.pttl(f"{KEY_PREFIX}:restoring") > 60_000
 
     async def test_a_pool_without_tokens_has_nothing_to_wait_for(self, index):
         await index.begin_restoring(timedelta(minutes=1))

@@ -65,6 +65,7 @@ class LeaseRestorer:
             last = max(ended for _, ended in given_up)
             leases = [token_pb2.Lease.FromString(lease) for lease, _ in given_up]
             await self._leases.renew(leases, max(last + _UNKNOWN - now, _SHORTEST))
+        await self._leases.finish_restoring()
         count = len(followed) + len(unfollowed)
         log.warning("leases_restored", lease_count=count)
         return count

@@ -73,6 +73,7 @@ class PoolIndex:
         self._take_stats = PoolScript(redis, "take_stats")
         self._drop_stats = PoolScript(redis, "drop_stats")
         self._finish_build = PoolScript(redis, "finish_build")
+        self._finish_restoring = PoolScript(redis, "finish_restoring")
 
     async def acquire(self, request: LeaseRequest) -> TakenLease | Refusal:
         """Choose a token and take a lease on it. A repeat with the same ``request_id`` gets the same lease."""
@@ -204,11 +205,18 @@ class PoolIndex:
         with redis_errors():
             await self._redis.set(_STRATEGY_KEY, strategy)
 
-    async def begin_restoring(self, grace: timedelta) -> None:
-        """Begin no videos for so long, unless the pool has no tokens: leases that were lost come back first."""
+    async def begin_restoring(self, limit: timedelta) -> None:
+        """Begin no videos before `finish_restoring`, or for so long: leases that were lost come back first.
+
+        A pool without tokens has none to wait for.
+        """
         with redis_errors():
             if await self._redis.scard(_TOKENS_KEY):
-                await self._redis.set(_RESTORING_KEY, "1", px=grace, nx=True)
+                await self._redis.set(_RESTORING_KEY, "open", px=limit, nx=True)
+
+    async def finish_restoring(self, grace: timedelta) -> None:
+        """Go on with videos after ``grace``; only the first call of a restoring counts."""
+        await self._finish_restoring(grace_ms=max(milliseconds(grace), 1))
 
     async def is_restoring(self) -> bool:
         """Whether leases that were lost are being taken back in."""

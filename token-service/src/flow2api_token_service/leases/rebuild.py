@@ -32,14 +32,14 @@ class IndexBuilder:
         put_tokens: Callable[[], Awaitable[None]],
         put_keys: Callable[[], Awaitable[None]],
         strategy: Strategy = Strategy.LEAST_LOADED,
-        restore_grace: timedelta = timedelta(0),
+        restore_limit: timedelta = timedelta(0),
     ) -> None:
         self._index = index
         self._locks = locks
         self._put_tokens = put_tokens
         self._put_keys = put_keys
         self._strategy = strategy
-        self._restore_grace = restore_grace
+        self._restore_limit = restore_limit
         self._building = asyncio.Lock()
         self._server = ""
 
@@ -74,8 +74,8 @@ class IndexBuilder:
             await self._index.put_strategy(self._strategy)
             await self._put_keys()
             await self._put_tokens()
-            if was_lost and self._restore_grace:
-                await self._index.begin_restoring(self._restore_grace)
+            if was_lost and self._restore_limit:
+                await self._index.begin_restoring(self._restore_limit)
             if await self._index.finish_build(mark):
                 break
             log.warning("pool_index_lost_while_built")

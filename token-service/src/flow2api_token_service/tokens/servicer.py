@@ -197,6 +197,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         del context
         leases = read_proto.lease_records(request.leases)
         deadlines = await self._renewer.renew(leases, read_proto.lease_duration(request.lease_duration))
+        if request.all_videos_renewed:
+            await self._renewer.finish_restoring()
         renewals = [
             pb.LeaseRenewal(lease_id=lease.lease_id, renewed=False)
             if deadline is None

@@ -1008,6 +1008,11 @@ class RenewLeasesRequest(_message.Message):
 
     LEASES_FIELD_NUMBER: _builtins.int
     LEASE_DURATION_FIELD_NUMBER: _builtins.int
+    ALL_VIDEOS_RENEWED_FIELD_NUMBER: _builtins.int
+    all_videos_renewed: _builtins.bool
+    """The caller knows of all videos that run, and with this call it has renewed all of their leases: a pool that has lost its
+    leases goes on a moment later. For the generation service.
+    """
     @_builtins.property
     def leases(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.Lease]:
         """The leases as they were given out; all fields but the expire time count. At most 1000."""
@@ -1021,10 +1026,11 @@ class RenewLeasesRequest(_message.Message):
         *,
         leases: _abc.Iterable[_token_pb2.Lease] | None = ...,
         lease_duration: _duration_pb2.Duration | None = ...,
+        all_videos_renewed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_duration", b"lease_duration", "leases", b"leases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_videos_renewed", b"all_videos_renewed", "lease_duration", b"lease_duration", "leases", b"leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1039,7 +1045,7 @@ class RenewLeasesResponse(_message.Message):
     RENEWALS_FIELD_NUMBER: _builtins.int
     POOL_IS_RESTORING_FIELD_NUMBER: _builtins.int
     pool_is_restoring: _builtins.bool
-    """True: the pool has lost its leases a moment ago. It gives out no leases for videos while it says so, and waits for the
+    """True: the pool has lost its leases. It gives out no leases for videos while it says so, and waits for the
     holders of all leases to renew them now.
     """
     @_builtins.property

@@ -6,7 +6,7 @@
 -- Keys (P is the prefix; K is `image` or `video`; times are milliseconds of Redis's own clock):
 --   P:epoch                  set while the index is complete; gone after a flush, which asks for a rebuild from SQL
 --   P:building               a mark of the first build since Redis was empty; gone after a flush, also one during a build
---   P:restoring              set for a moment after a flush, while the leases of running videos are taken back in
+--   P:restoring              open | closing: after a flush, while the leases of running videos are taken back in
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used

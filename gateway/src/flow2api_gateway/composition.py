@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ async def build_gateway(stack: AsyncExitStack, settings: GatewaySettings, *, bas
         media_store=media_store,
         converted=ConvertedPictures(store=media_store, generation=peers.generation),
         fetcher=fetcher,
+        large_picture_turns=asyncio.Semaphore(settings.large_pictures_at_once),
         drain=Drain(),
         upload_tickets=UploadTickets(key=derive_key(settings.secret_key, tickets.KEY_PURPOSE)),
         upload_parts=UploadParts(media_store),

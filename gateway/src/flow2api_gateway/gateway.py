@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -35,6 +36,7 @@ class Gateway:
     media_store: MediaStore
     converted: ConvertedPictures
     fetcher: ImageFetcher
+    large_picture_turns: asyncio.Semaphore
     drain: Drain
     upload_tickets: UploadTickets
     upload_parts: UploadParts

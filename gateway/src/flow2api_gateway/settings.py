@@ -56,6 +56,9 @@ class GatewaySettings(
     max_image_pixels: Annotated[int, Field(gt=0)] = 64_000_000
     """Width times height of one input picture: a small file may unfold into a huge one."""
 
+    large_pictures_at_once: Annotated[int, Field(gt=0)] = 4
+    """How many large input pictures are in memory at a time, on their way to the store; further ones wait on disk."""
+
     allow_http_images: bool = False
     """Whether remote pictures may come over plain http."""
     image_fetch_timeout: Duration = timedelta(seconds=20)

@@ -7,7 +7,6 @@ an object where a file could have stood. Source: docs/upstream/openai.md, sectio
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
@@ -24,20 +23,13 @@ from flow2api_gateway.edge.bodies import (
     read_json_object,
     validated,
 )
+from flow2api_gateway.edge.uploaded_files import UploadedFile, close_at_the_end, uploaded_file
 
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
 _MAX_PARTS: Final = 200
 _NAME = re.compile(r"^(?P<head>[^\[\]]+)(?P<rest>(\[[^\[\]]*\])*)$")
 _STEP = re.compile(r"\[([^\[\]]*)\]")
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
-    """One file of a form; its type is told by its bytes, not by what the client declared."""
-
-    file_name: str
-    content: bytes = field(repr=False)
 
 
 def is_form(request: Request) -> bool:
@@ -62,10 +54,8 @@ async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
     # UnicodeError: a charset that the client declared and that refuses to decode.
     except (MultiPartException, FormParserError, UnicodeError) as exc:
         raise InvalidArgument("The request body is not a valid form.", reason="INVALID_FORM") from exc
-    try:
-        return await _nested(form)
-    finally:
-        await form.close()
+    close_at_the_end(form)
+    return _nested(form)
 
 
 async def read_json_or_form(request: Request, model: type[ModelT], max_bytes: int) -> ModelT:
@@ -76,13 +66,13 @@ async def read_json_or_form(request: Request, model: type[ModelT], max_bytes: in
     return validated(model, await read_json_object(request, max_bytes), strict=True)
 
 
-async def _nested(form: FormData) -> dict[str, Any]:
+def _nested(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if "\0" in name or (isinstance(value, str) and "\0" in value):
             raise nul_character()
         if isinstance(value, UploadFile):
-            _put(fields, name, UploadedFile(value.filename or "upload", await value.read()))
+            _put(fields, name, uploaded_file(value))
         else:
             _put(fields, name, value)
     return fields

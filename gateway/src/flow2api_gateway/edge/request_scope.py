@@ -18,6 +18,7 @@ from flow2api_gateway.edge.answer_headers import noting_headers
 from flow2api_gateway.edge.bodies import nul_character
 from flow2api_gateway.edge.patience import Patience, timed_receive
 from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.edge.uploaded_files import closing_uploaded_files
 from flow2api_gateway.errors.rendering import render_error
 from flow2api_gateway.operations.metrics import DURATION, IN_FLIGHT, REQUESTS
 
@@ -52,7 +53,11 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with incoming_request(_context_headers(scope)) as request_id, noting_headers() as noted_headers:
+        with (
+            incoming_request(_context_headers(scope)) as request_id,
+            noting_headers() as noted_headers,
+            closing_uploaded_files(),
+        ):
             answer = _Answer(scope, send, request_id, noted_headers, self._default_headers)
             await answer.run(self._app, timed_receive(receive, self._patience))
 

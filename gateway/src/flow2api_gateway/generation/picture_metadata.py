@@ -52,7 +52,8 @@ def without_metadata(content: bytes) -> bytes:
 
 
 def _clean_jpeg(content: bytes) -> bytes:
-    kept: list[bytes] = [content[:2]]
+    pieces = memoryview(content)
+    kept: list[bytes | memoryview] = [content[:2]]
     turned = 1
     position = 2
     while True:
@@ -83,7 +84,7 @@ def _clean_jpeg(content: bytes) -> bytes:
             following = _AFTER_SCAN.search(content, position)
             if following is None:
                 raise DamagedPicture
-            kept.append(content[position : following.start()])
+            kept.append(pieces[position : following.start()])
             position = following.start()
     if turned != 1:
         exif = _EXIF_HEAD + _exif_with(turned)
@@ -103,7 +104,8 @@ def _jpeg_keeps(marker: int, body: bytes) -> bool:
 
 def _clean_png(content: bytes) -> bytes:
     """Texts, times and EXIF are ancillary chunks; an animation's further frames are left out with them."""
-    kept: list[bytes] = [_PNG_HEAD]
+    pieces = memoryview(content)
+    kept: list[bytes | memoryview] = [_PNG_HEAD]
     exif = b""
     position = len(_PNG_HEAD)
     while True:
@@ -114,7 +116,7 @@ def _clean_png(content: bytes) -> bytes:
         if kind == b"eXIf":
             exif = content[position + 8 : position + 8 + length]
         if kind in _PNG_KEPT:
-            kept.append(content[position:end])
+            kept.append(pieces[position:end])
         position = end
         if kind == b"IEND":
             break

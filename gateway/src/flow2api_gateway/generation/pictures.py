@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ from flow2api_common.errors import FieldViolation, InvalidArgument, NotFound
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import image_mime_type
+from flow2api_gateway.edge.uploaded_files import UploadedFile
 from flow2api_gateway.generation.picture_metadata import DamagedPicture, without_metadata
 from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
 
@@ -26,6 +28,7 @@ INLINE_BYTES: Final = 4 << 20
 CHUNK_BYTES: Final = 1 << 20
 _UPLOAD_SECONDS: Final = 120.0
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "JPEG2000")
+_DATA_URL: Final = "data:"
 _DECODE_INLINE_CHARS: Final = 1 << 20
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -33,7 +36,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PictureSource:
-    """Where an input picture comes from: one of ``url``, ``content``, ``media_id``.
+    """Where an input picture comes from: one of ``url``, ``content``, ``file``, ``media_id``.
 
     ``param`` is the client's path to it. An ``implied`` one was not named by this request but found in the
     conversation; it is left out when it cannot be had.
@@ -42,23 +45,42 @@ class PictureSource:
     param: str
     url: str = ""
     content: bytes = field(default=b"", repr=False)
+    file: UploadedFile | None = None
     media_id: str = ""
     role: media_pb2.InputImageRole.ValueType = media_pb2.INPUT_IMAGE_ROLE_UNSPECIFIED
     implied: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is as the client sent it; 0 when it is not here yet."""
+        if self.file is not None:
+            return self.file.size_bytes
+        return len(self.content) or (len(self.url) if self.url.startswith(_DATA_URL) else 0)
 
 
 async def input_images(
     gateway: Gateway, sources: Sequence[PictureSource], *, api_key_id: str
 ) -> list[media_pb2.InputImage]:
-    """The pictures in order, fetched at the same time; large ones are uploaded first.
+    """The pictures in order, fetched at the same time; large ones are uploaded first, a few at a time.
 
     Raises InvalidArgument naming the picture's param: INVALID_IMAGE_URL, INVALID_IMAGE, IMAGE_TOO_LARGE.
     """
+    if sum(source.size_bytes for source in sources) > INLINE_BYTES:
+        handed_over = await _gathered([_handed_over(gateway, source, api_key_id) for source in sources])
+        return [picture for picture in handed_over if picture is not None]
     loaded = await _gathered([_load(gateway, source) for source in sources])
     pictures = [picture for picture in loaded if picture is not None]
     if sum(len(picture.content) for picture in pictures) <= INLINE_BYTES:
         return [_inline(picture) for picture in pictures]
     return await _gathered([_uploaded(gateway, picture, api_key_id) for picture in pictures])
+
+
+async def _handed_over(gateway: Gateway, source: PictureSource, api_key_id: str) -> media_pb2.InputImage | None:
+    """The picture as a stored file. One that the client has sent waits for its turn, out of memory if it is a file; one
+    that has to be fetched does not, lest a slow server keeps the others waiting."""
+    async with gateway.large_picture_turns if source.size_bytes else nullcontext():
+        picture = await _load(gateway, source)
+        return None if picture is None else await _uploaded(gateway, picture, api_key_id)
 
 
 async def _load(gateway: Gateway, source: PictureSource) -> PictureSource | None:
@@ -76,8 +98,10 @@ async def _resolved(gateway: Gateway, source: PictureSource) -> PictureSource:
     if source.media_id:
         return await _stored(gateway, source)
     content = source.content
-    if not content:
-        if source.url.startswith("data:"):
+    if source.file is not None:
+        content = await source.file.take()
+    elif not content:
+        if source.url.startswith(_DATA_URL):
             content = await decode_data_url(source.url, param=source.param)
         elif media_id := gateway.links.own_media_id(source.url):
             return await _stored(gateway, replace(source, media_id=media_id))

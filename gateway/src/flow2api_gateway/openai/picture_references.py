@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from flow2api_common.errors import InvalidArgument
-from flow2api_gateway.edge.forms import UploadedFile
+from flow2api_gateway.edge.uploaded_files import UploadedFile
 from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_proto.generation.v1 import media_pb2
 
@@ -23,9 +23,9 @@ def picture_source(
 ) -> PictureSource:
     """Where the picture is. Raises InvalidArgument naming ``param`` or the part of it that is wrong."""
     if isinstance(value, UploadedFile):
-        if not value.content:
+        if not value.size_bytes:
             raise InvalidArgument.of(param, "The file is empty.", reason="INVALID_IMAGE")
-        return PictureSource(param=param, content=value.content, role=role)
+        return PictureSource(param=param, file=value, role=role)
     if isinstance(value, str):
         if _URL.match(value):
             return PictureSource(param=param, url=value, role=role)

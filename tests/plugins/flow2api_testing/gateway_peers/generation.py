@@ -39,6 +39,8 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     image_requests: list[image_pb2.GenerateImageRequest] = field(default_factory=list)
     video_requests: list[video_pb2.CreateVideoRequest] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    uploads_under_way: int = 0
+    most_uploads_under_way: int = 0
     media: dict[str, media_pb2.Media] = field(default_factory=dict)
     conversions: dict[tuple[str, str], media_pb2.Media] = field(default_factory=dict)
     videos: dict[str, video_pb2.Video] = field(default_factory=dict)
@@ -213,6 +215,14 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
         return video_pb2.DeleteVideoResponse()
 
     async def UploadMedia(self, request_iterator: Any, context: Any) -> Any:
+        self.uploads_under_way += 1
+        self.most_uploads_under_way = max(self.most_uploads_under_way, self.uploads_under_way)
+        try:
+            return await self._receive(request_iterator)
+        finally:
+            self.uploads_under_way -= 1
+
+    async def _receive(self, request_iterator: Any) -> Any:
         content, file_name = b"", ""
         async for message in request_iterator:
             assert len(message.chunk) <= 1 << 20

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from flow2api_gateway.edge.forms import UploadedFile
+from flow2api_gateway.edge.uploaded_files import UploadedFile
 
 
 class ImageGenerationRequest(BaseModel):

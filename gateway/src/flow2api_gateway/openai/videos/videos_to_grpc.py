@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from flow2api_common.errors import InvalidArgument
-from flow2api_gateway.edge.forms import UploadedFile
+from flow2api_gateway.edge.uploaded_files import UploadedFile
 from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_gateway.openai.options import (
     check_seed,

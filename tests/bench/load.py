@@ -25,37 +25,39 @@ class Measurement:
 async def measure(
     open_call: Callable[[], AbstractAsyncContextManager[Call]], *, concurrency: int, seconds: float, warm_up: int
 ) -> Measurement:
-    """Load for ``seconds`` after ``warm_up`` calls per worker; every worker has a connection of its own.
+    """What ends in a load that goes on before and after: from the moment at which every worker has made ``warm_up``
+    calls, for ``seconds``, and until as many calls have ended as there are workers, because many workers move in waves.
 
+    Every worker has a connection of its own, which is never idle, lest the server closes it.
     Raises what the first failed call raised: a benchmark over failures measures nothing.
     """
     durations: list[float] = []
-    ready = asyncio.Barrier(concurrency + 1)
-    finish_at = 0.0
+    warm = 0
+    begin = end = 0.0
 
     async def worker() -> None:
+        nonlocal warm, begin, end
         async with open_call() as call:
             for _ in range(warm_up):
                 await call()
-            await ready.wait()
-            while (began := time.perf_counter()) < finish_at:
+            warm += 1
+            if warm == concurrency:
+                begin = time.perf_counter()
+            while not end:
+                began = time.perf_counter()
                 await call()
-                durations.append(time.perf_counter() - began)
+                ended = time.perf_counter()
+                if begin and not end:
+                    durations.append(ended - began)
+                    if ended >= begin + seconds and len(durations) >= concurrency:
+                        end = ended
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(concurrency):
             workers.create_task(worker())
-        began = time.perf_counter()
-        while ready.n_waiting < concurrency:
-            await asyncio.sleep(0.005)
-            finish_at = time.perf_counter() + seconds
-        began = time.perf_counter()
-        finish_at = began + seconds
-        await ready.wait()
-    elapsed = time.perf_counter() - began
     durations.sort()
     return Measurement(
-        requests_per_second=len(durations) / elapsed,
+        requests_per_second=len(durations) / (end - begin),
         p50=_quantile(durations, 0.50),
         p99=_quantile(durations, 0.99),
         count=len(durations),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-_START_TIMEOUT_SECONDS = 60.0
+_START_TIMEOUT_SECONDS = 180.0
 _TOKENS = 3
 
 

@@ -15,6 +15,7 @@ from flow2api_common.logs import get_logger
 from flow2api_gateway.edge.answer_headers import note_replay
 from flow2api_gateway.edge.rate_limits import note_quota
 from flow2api_gateway.generation.images import MadePictures
+from flow2api_gateway.generation.watching import Seen, Watch, follow
 from flow2api_proto.generation.v1 import image_job_pb2
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ FINAL_STATES: Final = frozenset(
         image_job_pb2.IMAGE_JOB_STATE_CANCELLED,
     }
 )
-_RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-_PATIENCE_SECONDS: Final = 120.0
 log = get_logger(__name__)
 
 
@@ -63,39 +62,31 @@ async def follow_image_job(
     after_version: int = 0,
     after_progress_percent: int = 0,
 ) -> AsyncGenerator[image_job_pb2.ImageJob, None]:
-    """The job now and after each change; ends after a final state.
+    """The job now and after each change, as `follow` tells.
 
-    The service may go and come back meanwhile: the watch is taken up again after the last version seen, for as long as
-    two minutes without an answer. Closing the iterator leaves the job running. Raises UpstreamTimeout when the job has
-    not ended after ``timeout``; it goes on.
+    Raises UpstreamTimeout when the job has not ended after ``timeout``; it goes on.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout.total_seconds()
-    failures, silent_since = 0, loop.time()
-    while True:
+
+    async def call(seen: Seen, seconds: float) -> AsyncGenerator[image_job_pb2.ImageJob, None]:
         request = image_job_pb2.WatchImageJobRequest(
             generation_id=generation_id,
             api_key_id=api_key_id,
-            after_version=after_version,
-            after_progress_percent=after_progress_percent,
+            after_version=seen.version,
+            after_progress_percent=seen.progress_percent,
         )
-        try:
-            with rpc_errors("generation"):
-                async for event in generation.WatchImageJob(request, timeout=max(0.001, deadline - loop.time())):
-                    failures, silent_since, after_version = 0, loop.time(), event.job.version
-                    after_progress_percent = max(after_progress_percent, event.job.progress_percent)
-                    yield event.job
-                    if event.job.state in FINAL_STATES:
-                        return
-            # The stream ended in between: the service is being replaced.
-        except DependencyUnavailable as error:
-            if loop.time() >= deadline:
-                raise UpstreamTimeout("The pictures were not ready in time; their job goes on.") from error
-            if loop.time() - silent_since > _PATIENCE_SECONDS:
-                raise
-        log.info("image_job_watch_resumed", generation_id=generation_id, failures=failures)
-        await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
-        failures += 1
+        async for event in generation.WatchImageJob(request, timeout=seconds):
+            yield event.job
+
+    watch = Watch(
+        call=call,
+        state_of=lambda job: job.state,
+        final_states=FINAL_STATES,
+        too_late=UpstreamTimeout("The pictures were not ready in time; their job goes on."),
+    )
+    versions = follow(watch, job_id=generation_id, timeout=timeout, seen=Seen(after_version, after_progress_percent))
+    async with aclosing(versions):
+        async for version in versions:
+            yield version
 
 
 async def image_job_after(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from flow2api_common.errors import DependencyUnavailable, UpstreamTimeout
+from flow2api_common.errors import UpstreamTimeout
 from flow2api_common.grpc_client import rpc_errors
-from flow2api_common.logs import get_logger
 from flow2api_gateway.edge.answer_headers import note_replay
 from flow2api_gateway.edge.rate_limits import note_quota
+from flow2api_gateway.generation.watching import Seen, Watch, follow
 from flow2api_proto.generation.v1 import video_pb2
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ FINAL_STATES: Final = frozenset(
         video_pb2.VIDEO_STATE_EXPIRED,
     }
 )
-_RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-_PATIENCE_SECONDS: Final = 120.0
-log = get_logger(__name__)
 
 
 async def create_video(
@@ -66,37 +63,29 @@ async def follow_video(
     timeout: timedelta,
     after_version: int = 0,
     after_progress_percent: int = 0,
-) -> AsyncIterator[video_pb2.Video]:
-    """The job now and after each change; ends after a final state. Progress never goes back.
+) -> AsyncGenerator[video_pb2.Video, None]:
+    """The job now and after each change, as `follow` tells; progress never goes back.
 
-    The service may go and come back meanwhile: the watch is taken up again after the last version seen, for as long as
-    two minutes without an answer. Closing the iterator leaves the job running. Raises UpstreamTimeout when the job has
-    not ended after ``timeout``; it goes on.
+    Raises UpstreamTimeout when the job has not ended after ``timeout``; it goes on.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout.total_seconds()
-    failures, silent_since = 0, loop.time()
-    while True:
+
+    async def call(seen: Seen, seconds: float) -> AsyncGenerator[video_pb2.Video, None]:
         request = video_pb2.WatchVideoRequest(
             video_id=video_id,
             api_key_id=api_key_id,
-            after_version=after_version,
-            after_progress_percent=after_progress_percent,
+            after_version=seen.version,
+            after_progress_percent=seen.progress_percent,
         )
-        try:
-            with rpc_errors("generation"):
-                async for event in generation.WatchVideo(request, timeout=max(0.001, deadline - loop.time())):
-                    failures, silent_since, after_version = 0, loop.time(), event.video.version
-                    after_progress_percent = max(after_progress_percent, event.video.progress_percent)
-                    yield event.video
-                    if event.video.state in FINAL_STATES:
-                        return
-            # The stream ended in between: the service is being replaced.
-        except DependencyUnavailable as error:
-            if loop.time() >= deadline:
-                raise UpstreamTimeout("The video was not ready in time; it goes on.", paid=True) from error
-            if loop.time() - silent_since > _PATIENCE_SECONDS:
-                raise
-        log.info("video_watch_resumed", video_id=video_id, failures=failures)
-        await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
-        failures += 1
+        async for event in generation.WatchVideo(request, timeout=seconds):
+            yield event.video
+
+    watch = Watch(
+        call=call,
+        state_of=lambda video: video.state,
+        final_states=FINAL_STATES,
+        too_late=UpstreamTimeout("The video was not ready in time; it goes on.", paid=True),
+    )
+    versions = follow(watch, job_id=video_id, timeout=timeout, seen=Seen(after_version, after_progress_percent))
+    async with aclosing(versions):
+        async for version in versions:
+            yield version

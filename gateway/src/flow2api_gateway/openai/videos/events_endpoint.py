@@ -62,7 +62,7 @@ async def follow(
         video = await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id)
         if seen.is_final and video.state in FINAL_STATES and video.version <= seen.version:
             return Response(status_code=_NO_CONTENT)
-    versions = follow_video(
+    versions: AsyncIterator[video_pb2.Video] = follow_video(
         gateway.peers.generation,
         video_id,
         api_key_id=api_key.api_key_id,

@@ -148,8 +148,14 @@ async def test_missing_entry_comes_back_after_so_many_answers(flow):
 async def test_endless_clip_stays_active(open_flow, clock):
     flow = await open_flow(clock=clock, time_scale=1)
     name = (await flow.clip("x [[fault:active]]"))["name"]
-    clock.advance(3000)
+    clock.advance(400)
+    world, watch = flow.sandbox.world, flow.sandbox.world.watches()["sandbox-st-1"]
+    world.settle(world.accounts["sandbox-st-1"])
+    assert watch.running["video"] == 1
+    clock.advance(2500)
     assert await flow.state(name) == "MEDIA_GENERATION_STATUS_ACTIVE"
+    world.settle(world.accounts["sandbox-st-1"])
+    assert watch.running["video"] == 0
 
 
 async def test_file_is_not_there_at_first(flow):

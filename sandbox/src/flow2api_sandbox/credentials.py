@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from flow2api_sandbox.bill import Charge
-from flow2api_sandbox.faults import Fault, FaultKind
+from flow2api_sandbox.faults import STUCK_SECONDS, Fault, FaultKind
 from flow2api_sandbox.ledger import ConcurrencyWatch, GenerationKind
 
 
@@ -74,9 +74,10 @@ class Caller:
 
 
 def over(works: Iterable[Work], now: float) -> tuple[list[Work], list[Work]]:
-    """The works that ended, and those that still run."""
+    """The works that ended or hang for good, and those that still run."""
     ended: list[Work] = []
     running: list[Work] = []
     for work in works:
-        (ended if work.is_over(now) else running).append(work)
+        is_stuck = now >= work.ends_at + STUCK_SECONDS
+        (ended if work.is_over(now) or is_stuck else running).append(work)
     return ended, running

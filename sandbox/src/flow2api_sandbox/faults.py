@@ -85,6 +85,12 @@ class FaultKind(StrEnum):
     STREAM_ERROR = "stream_error"
 
 
+STUCK_SECONDS = 480.0
+"""So long after its time a generation that never ends (``active``) still counts among those that run at once.
+
+An assumption: no document says when an upstream gives such room back.
+"""
+
 ANSWER_KINDS = frozenset(
     {FaultKind.LOST_ANSWER, FaultKind.MALFORMED, FaultKind.TRUNCATED, FaultKind.SLOW, FaultKind.DELAY}
 )

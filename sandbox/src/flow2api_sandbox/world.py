@@ -12,7 +12,7 @@ from flow2api_sandbox.bill import Bill, Charge
 from flow2api_sandbox.clock import Clock
 from flow2api_sandbox.credentials import Credential, over
 from flow2api_sandbox.errors import ApiError
-from flow2api_sandbox.faults import FaultBook
+from flow2api_sandbox.faults import STUCK_SECONDS, FaultBook
 from flow2api_sandbox.gemini.store import GeminiStore
 from flow2api_sandbox.identity.accounts import User
 from flow2api_sandbox.identity.store import IdentityStore
@@ -152,10 +152,13 @@ class World:
         running = []
         for clip in account.running_clips:
             course = clip.course
-            if course is None or not course.is_over(now):
+            is_stuck = course is not None and now >= course.ready_at + STUCK_SECONDS
+            if course is None or not (course.is_over(now) or is_stuck):
                 running.append(clip)
                 continue
             account.watch.leave(GenerationKind.VIDEO)
+            if not course.is_over(now):
+                continue
             course.settled = True
             if course.is_refunded():
                 account.credits += course.price
@@ -168,7 +171,7 @@ class World:
         ended, credential.running = over(credential.running, now)
         for work in ended:
             credential.watch.leave(work.kind)
-            refund = work.refund(now)
+            refund = work.refund(now) if work.is_over(now) else None
             if refund is not None:
                 self.bill.refund(refund)
                 self.ledger.count_refund(work.prompt, route=work.route, account=credential.name, price=refund.micros)

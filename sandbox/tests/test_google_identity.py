@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -48,13 +49,18 @@ class TestAssertions:
             ({"iss": "nobody@nowhere.iam.gserviceaccount.com"}, 400, "invalid_grant", "account not found"),
             ({"iss": None}, 400, "invalid_grant", "iss: Field required"),
             ({"sub": "somebody@example.com"}, 401, "unauthorized_client", "Client is unauthorized"),
-            ({"iat": int(time.time()) + 120}, 400, "invalid_grant", SHORT_LIVED),
-            ({"iat": int(time.time()) - 4000, "exp": int(time.time()) - 400}, 400, "invalid_grant", SHORT_LIVED),
-            ({"exp": int(time.time()) + 7200}, 400, "invalid_grant", SHORT_LIVED),
+            ({"iat": timedelta(seconds=120)}, 400, "invalid_grant", SHORT_LIVED),
+            ({"iat": timedelta(seconds=-4000), "exp": timedelta(seconds=-400)}, 400, "invalid_grant", SHORT_LIVED),
+            ({"exp": timedelta(seconds=7200)}, 400, "invalid_grant", SHORT_LIVED),
         ],
     )
     async def test_claim_that_is_wrong_is_named(self, cloud, claims, status, error, description):
-        got = await refusal_of(cloud, cloud.assertion(**claims))
+        now = int(time.time())
+        told = {
+            name: now + int(claim.total_seconds()) if isinstance(claim, timedelta) else claim
+            for name, claim in claims.items()
+        }
+        got = await refusal_of(cloud, cloud.assertion(**told))
         assert got[:2] == (status, error)
         assert description in got[2]
 

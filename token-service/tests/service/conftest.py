@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -138,6 +139,8 @@ def _variables(settings: TokenServiceSettings) -> dict[str, str]:
             value = value.get_secret_value()
         elif isinstance(value, timedelta):
             value = value.total_seconds()
+        elif isinstance(value, dict):
+            value = json.dumps(value)
         variables[f"FLOW2API_{name.upper()}"] = str(value)
     return variables
 

@@ -56,9 +56,8 @@ scenario("a deleted video is gone", async () => {
   const video = await finished(client, await client.videos.create({ ...WAVES, prompt: "to be deleted" }));
   const deleted = await client.videos.delete(video.id);
   assert.deepEqual([deleted.id, deleted.deleted, deleted.object], [video.id, true, "video.deleted"]);
-  for (const asked of [client.videos.retrieve(video.id), client.videos.downloadContent(video.id)]) {
-    await refusal(asked, NotFoundError);
-  }
+  await refusal(client.videos.retrieve(video.id), NotFoundError);
+  await refusal(client.videos.downloadContent(video.id), NotFoundError);
 });
 
 scenario("a video is remixed, edited and extended", async () => {

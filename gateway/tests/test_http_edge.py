@@ -189,7 +189,7 @@ async def test_unknown_paths_and_methods(
         ("PATCH", "/admin/tokens", "GET, POST"),
         ("DELETE", "/admin/tokens/1/enable", "POST"),
         ("DELETE", "/admin/login", "POST"),
-        ("POST", "/healthz", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
     ],
 )
 async def test_a_wrong_method_is_told_all_that_the_path_takes(

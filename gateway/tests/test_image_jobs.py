@@ -40,6 +40,8 @@ async def created(client: httpx.AsyncClient, headers: dict[str, str] | None = No
         (["return=minimal"], Preferences()),
         (["respond-asynchronously"], Preferences()),
         (["?? respond-async"], Preferences()),
+        ([", respond-async,, wait=3"], Preferences(True, timedelta(seconds=3))),
+        ([";;x, respond-async"], Preferences(True)),
         (["x" * 2000], Preferences()),
         (["wait=99999999999999"], Preferences()),
     ],

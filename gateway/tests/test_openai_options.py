@@ -84,7 +84,7 @@ def test_seconds_as_number_or_text(value: str | float | None, seconds: int) -> N
     assert parse_seconds(value) == seconds
 
 
-@pytest.mark.parametrize("value", ["long", 0, -3, 8.5, "nan", "inf", 1e9])
+@pytest.mark.parametrize("value", ["long", "\N{FULLWIDTH DIGIT FOUR}", 0, -3, 8.5, "nan", "inf", 1e9])
 def test_seconds_that_are_none_are_refused(value: str | float) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_seconds(value)

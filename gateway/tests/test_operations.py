@@ -27,6 +27,8 @@ async def test_alive_and_ready(client: httpx.AsyncClient) -> None:
         return (await client.get("/readyz")).status_code == 200
 
     await eventually(ready)
+    # Monitors ask for the head alone.
+    assert [(await client.head(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
 
 
 async def test_not_ready_without_a_peer_but_alive(client: httpx.AsyncClient, world: Any) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from flow2api_proto.generation.v1 import media_pb2, video_pb2
+from flow2api_testing.gateway_peers.content import picture
 
 GOOD = {"model": "veo-3.1-fast", "prompt": "waves"}
 
@@ -293,6 +294,20 @@ async def test_an_earlier_video_as_the_reference_is_gone_on_from(client: httpx.A
         assert world.generation.video_requests[-1].source_video_id == source
 
 
+@pytest.mark.parametrize("name", ["prompt", "model", "seed"])
+async def test_a_form_field_that_stands_twice_is_refused(client: httpx.AsyncClient, world: Any, name: str) -> None:
+    fields = [*GOOD.items(), ("seed", "1"), (name, "2")]
+    response = await client.post("/v1/videos", files=[(each, (None, value)) for each, value in fields])
+    assert (response.status_code, response.json()["error"]["param"]) == (400, name)
+    assert not world.generation.video_requests
+
+
+async def test_files_of_one_name_are_all_taken(client: httpx.AsyncClient, world: Any) -> None:
+    files = [("input_reference", (name, picture(), "image/png")) for name in ("first.png", "last.png")]
+    assert (await client.post("/v1/videos", data=GOOD, files=files)).status_code == 200
+    assert len(world.generation.video_requests[0].input_images) == 2
+
+
 async def test_characters_are_not_there(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/videos/characters/x")
     assert response.status_code == 404
@@ -302,7 +317,7 @@ async def test_characters_are_not_there(client: httpx.AsyncClient) -> None:
 async def test_wrong_seconds_tell_what_the_model_has(client: httpx.AsyncClient, seconds: object) -> None:
     response = await client.post("/v1/videos", json={"model": "veo-3.1-fast", "prompt": "x", "seconds": seconds})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "seconds")
-    assert "8, 4" in response.json()["error"]["message"]
+    assert "4, 8" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,10 @@ def _nested(form: FormData) -> dict[str, Any]:
 
 
 def _put(fields: dict[str, Any], name: str, value: str | UploadedFile) -> None:
-    """Add one value under its bracketed name; a plain name that is repeated keeps its last value."""
+    """Add one value under its bracketed name. A plain name stands once, but for files, which several are a list of."""
     match = _NAME.match(name)
     if match is None:
-        fields[name] = value
+        _put_plain(fields, name, value)
         return
     here: dict[str, Any] = fields
     step = match["head"]
@@ -97,4 +97,19 @@ def _put(fields: dict[str, Any], name: str, value: str | UploadedFile) -> None:
         if not isinstance(inner, dict):
             inner = here[step] = {}
         here, step = inner, following
-    here[step] = value
+    if here is fields:
+        _put_plain(fields, step, value)
+    else:
+        here[step] = value
+
+
+def _put_plain(fields: dict[str, Any], name: str, value: str | UploadedFile) -> None:
+    before = fields.get(name)
+    if before is None:
+        fields[name] = value
+    elif isinstance(before, list):
+        before.append(value)
+    elif isinstance(before, UploadedFile) and isinstance(value, UploadedFile):
+        fields[name] = [before, value]
+    else:
+        raise InvalidArgument.of(name, f"The form has '{name[:64]}' more than once.")

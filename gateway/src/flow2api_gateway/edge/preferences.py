@@ -33,7 +33,12 @@ def preferences_of(request: Request) -> Preferences:
     header = ",".join(request.headers.getlist("prefer"))[:_LONGEST_HEADER]
     found: dict[str, str] = {}
     position = 0
-    while position < len(header) and (preference := _PREFERENCE.match(header, position)) is not None:
+    while position < len(header):
+        preference = _PREFERENCE.match(header, position)
+        if preference is None:
+            # An empty element, or one that cannot be read: the next one may be known.
+            position = (header.find(",", position) + 1) or len(header)
+            continue
         value = preference["quoted"] if preference["quoted"] is not None else preference["value"]
         # The first of several with one name counts.
         found.setdefault(preference["name"].lower(), value or "")

@@ -89,6 +89,8 @@ def parse_seconds(value: str | float | None, offered: Sequence[int] = ()) -> int
     """A clip length in whole seconds; 0 for nothing. Raises InvalidArgument on ``seconds``, telling what is offered."""
     if value is None or value == "":
         return 0
+    if not str(value).isascii():
+        raise _bad_seconds(value, offered)
     try:
         seconds = float(value)
     except ValueError as exc:
@@ -184,7 +186,7 @@ def _bad_size(text: str) -> InvalidArgument:
 
 
 def _bad_seconds(value: object, offered: Sequence[int]) -> InvalidArgument:
-    wanted = f"The model has: {', '.join(map(str, offered))}." if offered else "Use a whole number of seconds."
+    wanted = f"The model has: {', '.join(map(str, sorted(offered)))}." if offered else "Use a whole number of seconds."
     return InvalidArgument.of("seconds", f"Invalid value '{_short(str(value))}'. {wanted}")
 
 

@@ -24,9 +24,8 @@ def test_every_scenario_of_a_program_is_on_the_page() -> None:
 
 
 def test_every_test_is_on_the_page_and_every_test_of_the_page_exists() -> None:
-    tests = {
-        name for path in HERE.glob("test_*_python*.py") for name in re.findall(r"def (test_\w+)\(", path.read_text())
-    }
+    programs = [*HERE.glob("test_*_python*.py"), *HERE.glob("test_*_vertex.py")]
+    tests = {name for path in programs for name in re.findall(r"def (test_\w+)\(", path.read_text())}
     told = set(re.findall(r"`(test_\w+)`", PAGE))
     assert tests - told - ADMINISTRATION == set()
     assert told - tests == set()

@@ -14,7 +14,21 @@ from flow2api_gateway.errors.openai_table import rule_for
 INTERACTIONS_PATH: Final = "/v1beta/interactions"
 _TYPE: Final = "type.googleapis.com/google.rpc."
 _SERVICE: Final = "generativelanguage.googleapis.com"
+_VERTEX_SERVICE: Final = "aiplatform.googleapis.com"
+_VERTEX_PATH: Final = "/v1beta1/"
+_VERTEX_PROJECTS: Final = "/v1beta1/projects/"
 _BAD_KEY: Final = "API key not valid. Please pass a valid API key."
+# Vertex wants access tokens; ours is the API key, shown as one.
+_KEY_PROBLEMS: Final = {
+    "API_KEY_MISSING": (
+        "CREDENTIALS_MISSING",
+        "Request is missing required authentication credential. Show your API key as 'Authorization: Bearer YOUR_KEY'.",
+    ),
+    "API_KEY_INVALID": (
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+        "Request had invalid authentication credentials. Expected a valid API key as access token.",
+    ),
+}
 
 # Google has no 401 for a wrong key, no 502, and speaks of files of others and of none with one voice.
 _STATUS_BY_REASON: Final = {"API_KEY_INVALID": 400, "MEDIA_NOT_FOUND": 403}
@@ -69,9 +83,11 @@ def render_google_error(error: Flow2APIError, *, path: str = "") -> RenderedErro
     headers = render_openai_error(error).headers
     if path == INTERACTIONS_PATH or path.startswith(f"{INTERACTIONS_PATH}/"):
         return RenderedError(_usual_status(error), {"error": interaction_error(error)}, headers)
+    if path.startswith(_VERTEX_PROJECTS) and error.reason in _KEY_PROBLEMS:
+        return RenderedError(401, {"error": _key_problem(error.reason)}, headers)
     status = _status(error)
     document: dict[str, Any] = {"code": status, "message": _message(error), "status": _word(error, status)}
-    details = _details(error, status)
+    details = _details(error, status, _VERTEX_SERVICE if path.startswith(_VERTEX_PATH) else _SERVICE)
     if details:
         document["details"] = details
     return RenderedError(status, {"error": document}, headers)
@@ -81,6 +97,13 @@ def interaction_error(error: Flow2APIError) -> dict[str, Any]:
     """The error of an interaction: a word instead of a number."""
     word = _INTERACTION_WORDS_BY_REASON.get(error.reason) or _INTERACTION_WORDS[_word(error, _usual_status(error))]
     return {"code": word, "message": _message(error)}
+
+
+def _key_problem(reason: str) -> dict[str, Any]:
+    """Who is not known to Vertex under a project. Source: docs/upstream/google-official.md, section 10."""
+    word, message = _KEY_PROBLEMS[reason]
+    details = [_error_info(word, "googleapis.com", {"service": _VERTEX_SERVICE})]
+    return {"code": 401, "message": message, "status": _WORDS[401], "details": details}
 
 
 def _status(error: Flow2APIError) -> int:
@@ -104,15 +127,15 @@ def _message(error: Flow2APIError) -> str:
     return _BAD_KEY if error.reason == "API_KEY_INVALID" else outward_message(error)
 
 
-def _details(error: Flow2APIError, status: int) -> list[dict[str, Any]]:
+def _details(error: Flow2APIError, status: int, service: str) -> list[dict[str, Any]]:
     details: list[dict[str, Any]] = []
     if error.reason == "API_KEY_INVALID":
-        return [_error_info(error.reason, "googleapis.com", {"service": _SERVICE})]
+        return [_error_info(error.reason, "googleapis.com", {"service": service})]
     if error.violations:
         violations = [{"field": each.field, "description": each.description} for each in error.violations]
         details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": violations})
     if status == 429 and error.reason in _QUOTA_IDS:
-        violation: dict[str, Any] = {"quotaMetric": f"{_SERVICE}/requests", "quotaId": _QUOTA_IDS[error.reason]}
+        violation: dict[str, Any] = {"quotaMetric": f"{service}/requests", "quotaId": _QUOTA_IDS[error.reason]}
         if "limit_requests" in error.metadata:
             violation["quotaValue"] = error.metadata["limit_requests"]
         details.append({"@type": f"{_TYPE}QuotaFailure", "violations": [violation]})

@@ -1,7 +1,8 @@
 """Which requests speak Google's protocol, and one spelling for them.
 
 Google's clients use ``/v1beta`` and ``/v1``. The second shares paths with OpenAI's API: there a Google client is known
-by its headers, or by a path that OpenAI does not have. Source: docs/upstream/google-official.md, sections 2, 3, 12.
+by its headers, or by a path that OpenAI does not have. Those of Vertex use ``/v1beta1`` and ``/v1``, and name a project
+and a location, except with express keys. Source: docs/upstream/google-official.md, sections 2, 3, 12.
 """
 
 from __future__ import annotations
@@ -14,18 +15,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 KEY_HEADER: Final = b"x-goog-api-key"
 _CLIENT_HEADERS: Final = frozenset({KEY_HEADER, b"x-goog-api-client"})
-_PREFIXES: Final = ("/v1beta/", "/upload/v1beta/")
+VERTEX_MODELS: Final = "/v1beta1/projects/{project}/locations/{location}/publishers/google/models"
+EXPRESS_MODELS: Final = "/v1beta1/publishers/google/models"
+_VERTEX: Final = "/v1beta1/"
+_PREFIXES: Final = ("/v1beta/", "/upload/v1beta/", _VERTEX)
 _SHARED = re.compile(r"/v1/(models|files)(?=[/:]|$)")
 _GOOGLE_ALONE = re.compile(r"/v1/(interactions(?=/|$)|operations/|models/.+:[A-Za-z]+$|models/.+/operations/)")
+_VERTEX_STABLE: Final = ("/v1/projects/", "/v1/publishers/")
+# What interactions are asked and answered is the same on both APIs, and so is their envelope of errors.
+_VERTEX_INTERACTIONS = re.compile(r"/v1beta1/projects/[^/]+/locations/[^/]+(?P<rest>/interactions(?:/.*)?)")
 
 
 def speaks_google(path: str) -> bool:
-    """Whether the path, as `GoogleDialect` leaves it, is one of Google's API."""
+    """Whether the path, as `GoogleDialect` leaves it, is one of Google's APIs."""
     return path.startswith(_PREFIXES)
 
 
+def speaks_vertex(path: str) -> bool:
+    """Whether the path, as `GoogleDialect` leaves it, is one that Vertex alone has."""
+    return path.startswith(_VERTEX)
+
+
 class GoogleDialect:
-    """Pure ASGI: Google's requests under ``/v1`` become those under ``/v1beta``, a key in the query becomes the header.
+    """Pure ASGI: one version of each API, and a key in the query becomes the header.
 
     The latter at the very edge, so that nothing behind it can write the key into a log.
     """
@@ -44,6 +56,10 @@ class GoogleDialect:
 
 def _google_path(scope: Scope) -> str | None:
     path: str = scope["path"]
+    if path.startswith(_VERTEX_STABLE):
+        path = f"{_VERTEX}{path.removeprefix('/v1/')}"
+    if (interactions := _VERTEX_INTERACTIONS.fullmatch(path)) is not None:
+        return f"/v1beta{interactions['rest']}"
     if speaks_google(path):
         return path
     if path.startswith("/upload/v1/"):

@@ -60,7 +60,7 @@ async def serve_stored(request: Request, file: ServedFile, *, store: MediaStore,
     headers["content-length"] = str(end - start)
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
-    content = await _begun(store.stream(object_key, start=start, end=end))
+    content = await begun(store.stream(object_key, start=start, end=end))
     return StreamingResponse(content, status_code=status, headers=headers)
 
 
@@ -74,7 +74,7 @@ def serve_bytes(request: Request, file: ServedFile, content: bytes) -> Response:
     return Response(content, headers=headers)
 
 
-async def _begun(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def begun(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same pieces, after the first is there: a missing object must be told before the answer's head is sent."""
     first = await anext(source, b"")
 

@@ -25,6 +25,7 @@ from flow2api_gateway.gemini.content.conversation import read_contents
 from flow2api_gateway.gemini.content.framing import BLANK, ArrayFraming, EventFraming, Framing, written_error
 from flow2api_gateway.gemini.content.grpc_to_content import ContentAnswer
 from flow2api_gateway.gemini.content.schemas import GenerateContentRequest
+from flow2api_gateway.gemini.dialect import EXPRESS_MODELS, VERTEX_MODELS, speaks_vertex
 from flow2api_gateway.gemini.documents import GOOGLE_ERRORS
 from flow2api_gateway.gemini.keys import GoogleKeyDep
 from flow2api_gateway.gemini.models_endpoints import check_makes, require_contents
@@ -39,6 +40,13 @@ from flow2api_proto.generation.v1 import image_pb2, model_pb2
 router: Final = APIRouter(tags=["gemini"])
 
 
+@router.post(f"{EXPRESS_MODELS}/{{model_id:path}}:generateContent", include_in_schema=False)
+@router.post(
+    f"{VERTEX_MODELS}/{{model_id:path}}:generateContent",
+    summary="Make pictures (Vertex)",
+    openapi_extra=takes_json(GenerateContentRequest),
+    responses=GOOGLE_ERRORS,
+)
 @router.post(
     "/v1beta/models/{model_id:path}:generateContent",
     summary="Make pictures (Gemini)",
@@ -60,6 +68,13 @@ async def generate_content(request: Request, model_id: str, api_key: GoogleKeyDe
         return json_response(await answer.whole(made))
 
 
+@router.post(f"{EXPRESS_MODELS}/{{model_id:path}}:streamGenerateContent", include_in_schema=False)
+@router.post(
+    f"{VERTEX_MODELS}/{{model_id:path}}:streamGenerateContent",
+    summary="Make pictures, streamed (Vertex)",
+    openapi_extra=takes_json(GenerateContentRequest),
+    responses=GOOGLE_ERRORS,
+)
 @router.post(
     "/v1beta/models/{model_id:path}:streamGenerateContent",
     summary="Make pictures, streamed (Gemini)",
@@ -114,7 +129,7 @@ async def _read(
         pictures = await input_images(gateway, sources, api_key_id=api_key.api_key_id)
         generation = asked(pictures, picture_count=len(pictures))
     generation.request_scope = idempotency_scope(request)
-    return generation, ContentAnswer(gateway, form)
+    return generation, ContentAnswer(gateway, form, on_vertex=speaks_vertex(request.url.path))
 
 
 async def _framed(

@@ -6,8 +6,10 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from flow2api_common.clock import utc_now
 from flow2api_common.errors import Flow2APIError, UpstreamRejected
 from flow2api_common.ids import new_id
 from flow2api_gateway.gemini.content.content_to_grpc import ContentForm
@@ -29,7 +31,9 @@ class ContentAnswer:
 
     gateway: Gateway
     form: ContentForm
+    on_vertex: bool = False
     response_id: str = field(default_factory=new_id)
+    create_time: datetime = field(default_factory=utc_now)
 
     async def whole(self, made: MadePictures) -> dict[str, Any]:
         """The answer at once: a candidate per picture, one that failed says why."""
@@ -102,7 +106,12 @@ class ContentAnswer:
         return {"index": index, "finishReason": "IMAGE_OTHER", "finishMessage": failure.message}
 
     def _document(self, **members: Any) -> dict[str, Any]:
-        return {**members, "modelVersion": self.form.model, "responseId": self.response_id}
+        document = {**members, "modelVersion": self.form.model, "responseId": self.response_id}
+        if self.on_vertex:
+            document["createTime"] = self.create_time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+            if "usageMetadata" in document:
+                document["usageMetadata"] = document["usageMetadata"] | {"trafficType": "ON_DEMAND"}
+        return document
 
 
 def google_usage(usage: image_pb2.Usage) -> dict[str, Any]:

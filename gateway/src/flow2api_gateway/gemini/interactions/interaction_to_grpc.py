@@ -61,6 +61,11 @@ def interaction_form(request: CreateInteractionRequest, model: model_pb2.Model) 
         raise InvalidArgument.of("response_format.type", f"The model makes results of the type '{kind}'.")
     if (wanted.delivery or "inline") not in ("inline", "uri"):
         raise InvalidArgument.of("response_format.delivery", "'delivery' must be 'inline' or 'uri'.")
+    if wanted.gcs_uri:
+        raise InvalidArgument.of(
+            "response_format.gcs_uri",
+            "Results are not written into buckets: leave out 'gcs_uri', and a 'uri' leads to a file that is kept here.",
+        )
     image_format = ""
     if kind == "image" and wanted.mime_type:
         image_format = _FORMATS.get(wanted.mime_type.lower(), "")

@@ -43,6 +43,7 @@ class ResponseFormat(Snake):
     image_size: str | None = None
     mime_type: str | None = None
     delivery: str | None = None
+    gcs_uri: str | None = None
 
 
 class VideoConfig(Snake):

@@ -51,18 +51,19 @@ def operation(video: video_pb2.Video, links: MediaLinks) -> dict[str, Any]:
         reason = video.error.message or "The content was refused."
         document["response"] = _response({"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": [reason]})
     else:
-        document["error"] = _status(video)
+        document["error"] = operation_error(video)
     return document
 
 
-def _response(generated: dict[str, Any]) -> dict[str, Any]:
-    return {"@type": f"{_TYPE}PredictLongRunningResponse", "generateVideoResponse": generated}
-
-
-def _status(video: video_pb2.Video) -> dict[str, Any]:
+def operation_error(video: video_pb2.Video) -> dict[str, Any]:
+    """The ``google.rpc.Status`` of a job that has failed."""
     failure = video_failure(video)
     if video.state == video_pb2.VIDEO_STATE_CANCELLED:
         return {"code": _CANCELLED, "message": video.error.message or "The operation was cancelled.", "details": []}
     error = render_google_error(failure).body["error"]
     code = _GRPC_CODES.get(error["status"], _UNKNOWN)
     return {"code": code, "message": error["message"], "details": error.get("details", [])}
+
+
+def _response(generated: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": f"{_TYPE}PredictLongRunningResponse", "generateVideoResponse": generated}

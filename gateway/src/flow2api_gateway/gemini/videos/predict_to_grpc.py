@@ -5,6 +5,7 @@ Source: docs/upstream/google-official.md, section 8.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ from flow2api_gateway.openai.options import exact_resolution, parse_aspect_ratio
 from flow2api_proto.generation.v1 import media_pb2, model_pb2, video_pb2
 
 _INSTANCE: Final = "instances[0]"
+_OPERATION: Final = re.compile(r"/operations/(?P<id>video_[0-9a-f]{1,64})$")
 PREDICT_FIELDS: Final[Mapping[str, str]] = {
     "model_id": "model",
     "prompt": f"{_INSTANCE}.prompt",
@@ -73,6 +75,11 @@ def clip_request(
     instance, parameters = the_instance(request), request.parameters or VeoParameters()
     if (parameters.sample_count or parameters.number_of_videos or 1) != 1:
         raise InvalidArgument.of("parameters.sampleCount", "One video is made per request: 'sampleCount' must be 1.")
+    if parameters.storage_uri:
+        raise InvalidArgument.of(
+            "parameters.storageUri",
+            "Clips are not written into buckets: leave out 'storageUri', and the clip comes with its operation.",
+        )
     source_video_id = _source_video(instance)
     prompt = (instance.prompt or "").strip()
     if not (prompt or picture_count or source_video_id):
@@ -111,10 +118,17 @@ def _people(text: str) -> str:
 def _source_video(instance: VeoInstance) -> str:
     if instance.video is None:
         return ""
-    file_id = file_id_of(instance.video.uri or "")
+    uri = instance.video.uri or instance.video.gcs_uri or ""
+    operation = _OPERATION.search(uri)
+    if operation is not None:
+        return operation["id"]
+    file_id = file_id_of(uri)
     video_id = video_of_file(file_id) if file_id else None
     if video_id is None:
-        raise InvalidArgument.of("source_video_id", "Only the URI of a video that was made here can be extended.")
+        raise InvalidArgument.of(
+            "source_video_id",
+            "Only a video that was made here can be extended: give its URI, or the name of its operation as the URI.",
+        )
     return video_id
 
 

@@ -31,6 +31,12 @@ class VeoVideo(ProtoJson):
     gcs_uri: str | None = None
 
 
+class FetchPredictOperationRequest(ProtoJson):
+    """Body of ``fetchPredictOperation``."""
+
+    operation_name: str
+
+
 class VeoInstance(ProtoJson):
     """What to show."""
 
@@ -53,6 +59,7 @@ class VeoParameters(ProtoJson):
     seed: int | None = None
     generate_audio: bool | None = None
     person_generation: str | None = None
+    storage_uri: str | None = None
 
 
 class PredictLongRunningRequest(ProtoJson):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from flow2api_common.errors import CapacityError
+from flow2api_proto.generation.v1 import attempt_pb2
 
 ADMIN_ROUTES = [
     ("POST", "/admin/tokens"),
@@ -35,7 +36,9 @@ ADMIN_ROUTES = [
     ("POST", "/admin/proxies/1/check"),
     ("GET", "/admin/stats"),
     ("GET", "/admin/jobs"),
+    ("GET", "/admin/jobs/video_1"),
     ("GET", "/admin/logs"),
+    ("GET", "/admin/logs/gen1/attempts"),
     ("GET", "/admin/keys"),
     ("POST", "/admin/keys"),
     ("DELETE", "/admin/keys/key_1"),
@@ -318,3 +321,27 @@ async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.Async
     logs = await admin.get("/admin/logs")
     assert (logs.json()[0]["outcome"], logs.headers["x-next-page-token"]) == ("ok", "older")
     assert (await admin.get("/admin/jobs?state=nope")).json()["error"]["param"] == "state"
+
+
+async def test_job_tells_each_attempt_with_its_account(
+    admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any
+) -> None:
+    await client.post(
+        "/v1/videos",
+        json={"model": "veo-3.1-fast", "prompt": "waves"},
+        headers={"authorization": "Bearer sk-good-key-0123456789"},
+    )
+    added = await admin.post("/admin/tokens", json={"provider": "gemini", "api_key": "k" * 30, "remark": "spare"})
+    attempt = attempt_pb2.Attempt(provider="vertex", upstream_model="veo", token_id=99, outcome="model_not_here")
+    world.generation.attempts["video_1"] = [
+        attempt,
+        attempt_pb2.Attempt(provider="gemini", upstream_model="veo", token_id=added.json()["id"], outcome="accepted"),
+    ]
+    job = (await admin.get("/admin/jobs/video_1")).json()
+    assert job["state"] == "queued"
+    assert [(each["outcome"], each["remark"]) for each in job["attempts"]] == [
+        ("model_not_here", None),
+        ("accepted", "spare"),
+    ]
+    assert (await admin.get("/admin/jobs/video_2")).status_code == 404
+    assert (await admin.get("/admin/logs/gen9/attempts")).json() == []

@@ -16,6 +16,7 @@ from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, Req
 from flow2api_common.logs import get_logger
 from flow2api_gateway.admin import (
     admin_endpoints,
+    attempt_endpoints,
     history_endpoints,
     key_endpoints,
     ledger_endpoints,
@@ -78,6 +79,7 @@ _ROUTERS: Final = (
     proxy_endpoints.router,
     admin_endpoints.router,
     overview_endpoints.router,
+    attempt_endpoints.router,
     history_endpoints.router,
     ledger_endpoints.router,
     webhook_endpoints.router,

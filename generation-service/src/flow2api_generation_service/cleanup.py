@@ -10,6 +10,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.image_jobs.repository import ImageJobRepository
 from flow2api_generation_service.images.idempotency import IdempotencyKeys
 from flow2api_generation_service.ledger.upkeep import LedgerUpkeep
@@ -66,6 +67,7 @@ class Cleanup:
         async with self._database.transaction() as session:
             oldest = self._clock() - self._settings.request_log_retention
             await RequestLogRepository(session).delete_before(oldest)
+            await AttemptRepository(session).delete_before(oldest)
         await self._keys.delete_expired()
         await self._delete_image_jobs()
         await self._ledger.run_once()

@@ -18,6 +18,7 @@ from flow2api_common.lifecycle import BackgroundTasks, RunningService
 from flow2api_common.media_store import MediaStore
 from flow2api_common.nats_client import NatsConnection, nats_connection
 from flow2api_generation_service.access import AccessClient
+from flow2api_generation_service.attempts.listing import AttemptListing
 from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
 from flow2api_generation_service.cleanup import Cleanup
 from flow2api_generation_service.draining import DrainingTasks
@@ -265,6 +266,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, image_jobs: ImageJobRpcs, webhoo
         media=parts.media,
         conversions=Conversions(database=database, media=parts.media, clock=clock),
         request_logs=RequestLogListing(database=database),
+        attempts=AttemptListing(database=database),
         stats=GenerationStats(database=database, videos=videos, clock=clock),
         ledger=Ledger(database=database, clock=clock),
     )

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from flow2api_generation_service.attempts.listing import AttemptListing
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.model_to_grpc import model_to_grpc
 from flow2api_generation_service.image_jobs.servicer import ImageJobRpcs
@@ -20,6 +21,7 @@ from flow2api_generation_service.requestlog.listing import RequestLogListing
 from flow2api_generation_service.stats import GenerationStats
 from flow2api_generation_service.videos.servicer import VideoRpcs
 from flow2api_proto.generation.v1 import (
+    attempt_pb2,
     generation_service_pb2,
     generation_service_pb2_grpc,
     image_job_pb2,
@@ -44,6 +46,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         media: MediaService,
         conversions: Conversions,
         request_logs: RequestLogListing,
+        attempts: AttemptListing,
         stats: GenerationStats,
         ledger: Ledger,
     ) -> None:
@@ -54,6 +57,7 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         self._media = media
         self._conversions = conversions
         self._request_logs = request_logs
+        self._attempts = attempts
         self._stats = stats
         self._ledger = ledger
 
@@ -201,6 +205,13 @@ class GenerationServicer(generation_service_pb2_grpc.GenerationServiceServicer):
         """Numbers for dashboards."""
         del request, context
         return await self._stats.read()
+
+    async def ListAttempts(  # noqa: N802
+        self, request: attempt_pb2.ListAttemptsRequest, context: _Context
+    ) -> attempt_pb2.ListAttemptsResponse:
+        """Where a generation was tried."""
+        del context
+        return await self._attempts.of_generation(request.generation_id)
 
     async def ListRequestLogs(  # noqa: N802
         self, request: generation_service_pb2.ListRequestLogsRequest, context: _Context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow2api_generation_service.attempts.models import AttemptRow
 from flow2api_generation_service.durations.models import VideoDurationRow
 from flow2api_generation_service.image_jobs import models as image_job_models
 from flow2api_generation_service.images.models import IdempotencyKeyRow
@@ -16,6 +17,7 @@ from flow2api_generation_service.webhooks import models as webhook_models
 metadata = Base.metadata
 
 __all__ = [
+    "AttemptRow",
     "DailyStatsRow",
     "IdempotencyKeyRow",
     "LedgerDayRow",

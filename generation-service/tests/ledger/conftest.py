@@ -221,7 +221,7 @@ class LedgerWorld:
 
     async def submit(self, job: JobRow, *, crash: str = "", ends_when_refused: bool = True) -> None:
         """What a submit worker does with a queued job; ``crash`` names where it dies."""
-        attempt_id = f"attempt_{job.attempt_count + 1}"
+        attempt_id = f"{job.video_id}_attempt_{job.attempt_count + 1}"
         stage, plan = Stage.GENERATE, self.plan(job.model_id)
         option = plan.options[job.attempt_count % len(plan.options)]
         attempt = Attempt(
@@ -252,7 +252,7 @@ class LedgerWorld:
 
     async def enlarge(self, job: JobRow, *, crash: str = "") -> None:
         """What a submit worker does with a clip that is to be enlarged."""
-        attempt_id = f"attempt_up_{job.version}"
+        attempt_id = f"{job.video_id}_attempt_up_{job.version}"
         if not await self.change(lambda t: t.begin_upscale_attempt(job.video_id, attempt_id, b"", ())):
             return
         if not await self._call(job, attempt_id, Stage.UPSCALE, crash):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -11,21 +10,17 @@ from starlette.responses import Response
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.job_json import VIDEO_STATES, job_json
 from flow2api_gateway.admin.pages import page_headers, page_limit
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.openai.documents import ERRORS
-from flow2api_gateway.openai.requests import link_to
-from flow2api_gateway.openai.videos.grpc_to_videos import video_object
 from flow2api_proto.generation.v1 import generation_service_pb2, video_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
-
-_STATES: Final = {name.removeprefix("VIDEO_STATE_").lower(): value for name, value in video_pb2.VideoState.items()}
-_STATE_NAMES: Final = {value: name for name, value in _STATES.items()}
 
 
 @router.get("/admin/stats", summary="Numbers of the whole system", responses=ERRORS)
@@ -64,17 +59,17 @@ async def jobs(
     page_token: Annotated[str, Query()] = "",
 ) -> Response:
     """Jobs of all keys, newest first; the header ``x-next-page-token`` names the next page."""
-    if state and state not in _STATES:
-        raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(_STATES))}.")
+    if state and state not in VIDEO_STATES:
+        raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(VIDEO_STATES))}.")
     listing = video_pb2.ListVideosRequest(
         page_size=page_limit(limit, 100),
         after_video_id=after,
         page_token=page_token,
-        states=[_STATES[state]] if state else [],
+        states=[VIDEO_STATES[state]] if state else [],
     )
     with rpc_errors("generation"):
         page = await gateway.peers.generation.ListVideos(listing)
-    documents = [_job_json(gateway, video) for video in page.videos]
+    documents = [job_json(gateway, video) for video in page.videos]
     return json_response(documents, headers=page_headers(page.next_page_token))
 
 
@@ -101,21 +96,6 @@ async def _pool_stats(gateway: Gateway) -> token_service_pb2.GetPoolStatsRespons
 async def _generation_stats(gateway: Gateway) -> generation_service_pb2.GetGenerationStatsResponse:
     with rpc_errors("generation"):
         return await gateway.peers.generation.GetGenerationStats(generation_service_pb2.GetGenerationStatsRequest())
-
-
-def _job_json(gateway: Gateway, video: video_pb2.Video) -> dict[str, Any]:
-    placement = video.placement
-    return video_object(video, partial(link_to, gateway)) | {
-        "state": _STATE_NAMES.get(video.state, "unknown"),
-        "api_key_id": video.api_key_id,
-        "submitted_at": iso_time(video, "submit_time"),
-        "provider": placement.provider or None,
-        "upstream_model": placement.upstream_model or None,
-        "token_id": placement.token_id or None,
-        "operation_name": placement.operation_name or None,
-        "credits": placement.credits if placement.HasField("credits") else None,
-        "failure": {"code": video.error.code, "message": video.error.message} if video.error.code else None,
-    }
 
 
 def _log_json(entry: generation_service_pb2.RequestLog) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class HandIn:
                     upstream_reason=failure.reason,
                     attempt=attempt,
                 )
+                await self._submissions.note_repeat(ticket, failure)
                 if rule.refresh_first:
                     account = await self._other_credential(
                         account, failure, rejected_version=account.credential_version

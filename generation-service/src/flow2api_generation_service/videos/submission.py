@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -22,6 +23,8 @@ from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.outcomes import NextStepAfter, result_of
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.leasing import SeenBalance
 from flow2api_generation_service.ledger.amounts import Cost
 from flow2api_generation_service.ledger.book import Placement
@@ -85,6 +88,13 @@ class Submissions:
         AttemptLost before anything was asked, UpstreamFailure when the upstream refused or did not answer.
         """
         return await _to_its_end(self._mark_and_submit(ticket, provider, account, call))
+
+    async def note_repeat(self, ticket: Ticket, failure: UpstreamFailure) -> None:
+        """Note that this attempt is made again on the same token. Only a note: a database that is away loses it."""
+        result = result_of(failure, NextStepAfter.SAME_ACCOUNT)
+        with suppress(DependencyUnavailable):
+            async with self._database.transaction() as session:
+                await AttemptRepository(session).again(ticket.attempt_id, result, now=self._clock())
 
     async def _mark_and_submit(
         self, ticket: Ticket, provider: Provider, account: Account, call: VideoCall
@@ -165,6 +175,7 @@ class Submissions:
             if not recorded and await transitions.submitted_too_late(ticket.video_id, facts):
                 log.info("video_submitted_too_late", video_id=ticket.video_id)
             await self._charge(session, ticket, token_id, submission)
+            await AttemptRepository(session).accepted(ticket.attempt_id, now=now)
             # Followed in any case: the upstream works on it, so that its token is busy and its charge is real.
             await enqueue_following(
                 session,

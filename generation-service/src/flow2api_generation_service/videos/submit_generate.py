@@ -17,6 +17,13 @@ from flow2api_common.database import Database
 from flow2api_common.errors import Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.outcomes import (
+    UNANSWERED,
+    AttemptResult,
+    NextStepAfter,
+    next_step_of,
+    result_of,
+)
 from flow2api_generation_service.catalog.video_plan import VideoOption, VideoPlan
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import HeldLease, LeaseClient
@@ -45,10 +52,7 @@ from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
 
-_FULL: Final = frozenset(
-    {FailureClass.THROTTLED, FailureClass.QUOTA_MODEL, FailureClass.QUOTA_ACCOUNT, FailureClass.CREDITS}
-)
-"""The token has no room: the pool rests it, and the job waits for another one as it waits for a free one."""
+_UNANSWERED: Final = AttemptResult(UNANSWERED, next_step=NextStepAfter.END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +128,11 @@ class GenerateStage:
                     tried_token_ids=job.tried_token_ids,
                     only_unpaid=False,
                     in_doubt=True,
+                    result=AttemptResult(UNANSWERED, next_step=NextStepAfter.OTHER_ACCOUNT),
                 )
             return Step.AGAIN
         # The lease is left to run out: the upstream may well be working on the clip.
-        await self._end(job, SUBMISSION_UNKNOWN, job.attempt_id)
+        await self._end(job, SUBMISSION_UNKNOWN, job.attempt_id, _UNANSWERED)
         return Step.DONE
 
     async def _attempt(self, job: JobRow, gone: set[Route]) -> NextStep:
@@ -145,7 +150,8 @@ class GenerateStage:
         except LeaseRefused as refused:
             return await self._wait_or_end(job, refused)
         option = options[held.candidate_index]
-        attempt = await self._new_attempt(job, option, inputs.plan, held)
+        passed_by = tuple(f"{each.provider}/{each.upstream_model}" for each in options[: held.candidate_index])
+        attempt = await self._new_attempt(job, option, inputs.plan, held, passed_by)
         async with self._database.transaction() as session:
             begun = await JobTransitions(session, clock=self._clock).begin_attempt(job.video_id, attempt)
         if not begun:
@@ -163,7 +169,9 @@ class GenerateStage:
                 await transitions.note_no_account(job.video_id, refused.no_account_since)
         return Later(refused.retry)
 
-    async def _new_attempt(self, job: JobRow, option: VideoOption, plan: VideoPlan, held: HeldLease) -> Attempt:
+    async def _new_attempt(
+        self, job: JobRow, option: VideoOption, plan: VideoPlan, held: HeldLease, passed_by: tuple[str, ...]
+    ) -> Attempt:
         upstream_model = upstream_model_for(option, held.account.tier)
         series = generate_series(
             job,
@@ -183,6 +191,8 @@ class GenerateStage:
             typical_duration_seconds=option.typical_duration_seconds,
             upscale_typical_seconds=option.upscale_typical_seconds,
             duration_quantiles_ms=await self._durations.quantiles_ms(series, option.typical_duration_seconds),
+            location=held.account.location,
+            passed_by=passed_by,
         )
 
     async def _run(
@@ -228,10 +238,12 @@ class GenerateStage:
         )
         if failure.may_have_been_accepted and not self._settings.video_resubmit_unknown:
             # As in `_recover`, the lease is left to run out.
-            return await self._end(job, SUBMISSION_UNKNOWN, attempt.attempt_id)
+            return await self._end(job, SUBMISSION_UNKNOWN, attempt.attempt_id, result_of(failure, NextStepAfter.END))
         ending = ending_of_failure(failure, paid=False)
         rule = RETRY_POLICY[failure.failure_class]
-        is_full = failure.failure_class in _FULL
+        following = next_step_of(failure, rule)
+        # The token has no room: the pool rests it, and the job waits for another one as it waits for a free one.
+        is_full = following is NextStepAfter.ROOM_ELSEWHERE
         tried = list(job.tried_token_ids)
         if rule.other_token and not is_full:
             tried.append(held.token_id)
@@ -251,11 +263,12 @@ class GenerateStage:
                     only_unpaid=False,
                     refusal=ending,
                     in_doubt=failure.may_have_been_accepted,
+                    result=result_of(failure, following),
                 )
             await self._changes.announce(job.video_id)
             step: NextStep = Later(self._settings.video_capacity_retry) if is_full else Step.AGAIN
         else:
-            step = await self._end(job, ending, attempt.attempt_id)
+            step = await self._end(job, ending, attempt.attempt_id, result_of(failure, NextStepAfter.END))
         # After the job: a crash between the two leaves a lease that runs out, not a job whose answer seems unknown.
         await self._release(held.lease, outcome_of(failure))
         return step
@@ -280,11 +293,13 @@ class GenerateStage:
             deadline_of=deadline_of,
         )
 
-    async def _end(self, job: JobRow, ending: Ending, attempt_id: str | None = None) -> NextStep:
+    async def _end(
+        self, job: JobRow, ending: Ending, attempt_id: str | None = None, result: AttemptResult | None = None
+    ) -> NextStep:
         expected: Sequence[JobState] = (JobState.QUEUED,) if attempt_id is None else (JobState.SUBMITTING,)
         async with self._database.transaction() as session:
             ended = await JobTransitions(session, clock=self._clock).end(
-                job.video_id, ending, expected=expected, attempt_id=attempt_id
+                job.video_id, ending, expected=expected, attempt_id=attempt_id, result=result
             )
         if not ended:
             return Step.AGAIN

@@ -6,17 +6,27 @@ The base clip is good whatever happens here, so that every failure that lasts en
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import CapacityError, Flow2APIError, RequestError
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.outcomes import (
+    ABANDONED,
+    UNANSWERED,
+    AttemptResult,
+    NextStepAfter,
+    result_of,
+)
+from flow2api_generation_service.attempts.repository import AttemptRepository, NewAttempt
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.capacity import lease_duration
 from flow2api_generation_service.videos.changes import VideoChanges
+from flow2api_generation_service.videos.charges import LINES
 from flow2api_generation_service.videos.deadlines import stage_deadline
 from flow2api_generation_service.videos.hand_in import HandIn
 from flow2api_generation_service.videos.job_series import upscale_series
@@ -34,6 +44,8 @@ from flow2api_upstream.port_to_tokens import outcome_of, success
 from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
+
+_GIVEN_UP: Final = AttemptResult(ABANDONED, next_step=NextStepAfter.BASE_CLIP)
 
 
 class UpscaleStage:
@@ -79,7 +91,9 @@ class UpscaleStage:
         left = job.submit_started_at + patience - self._clock()
         if left > timedelta(0):
             return Later(left)
-        return await self._give_up(job, "The answer of the upstream was lost.")
+        return await self._give_up(
+            job, "The answer of the upstream was lost.", AttemptResult(UNANSWERED, next_step=NextStepAfter.BASE_CLIP)
+        )
 
     async def _attempt(self, job: JobRow) -> NextStep:
         if job.deadline_time <= self._clock():
@@ -100,6 +114,20 @@ class UpscaleStage:
             begun = await transitions.begin_upscale_attempt(
                 job.video_id, attempt_id, lease.SerializeToString(), quantiles_ms
             )
+            if begun:
+                attempts = AttemptRepository(session)
+                lost = AttemptResult(ABANDONED, next_step=NextStepAfter.TAKEN_OVER)
+                await attempts.end_all(job.video_id, lost, now=self._clock())
+                where = NewAttempt(
+                    attempt_id=attempt_id,
+                    generation_id=job.video_id,
+                    line=LINES[Stage.UPSCALE],
+                    provider=job.provider or "",
+                    upstream_model=job.upsampler_model or "",
+                    token_id=lease.token_id,
+                    location=account.location,
+                )
+                await attempts.begin(where, now=self._clock())
         if not begun:
             return Step.AGAIN
         try:
@@ -116,7 +144,7 @@ class UpscaleStage:
             return await self._give_up(job, error.message)
         except UpstreamFailure as failure:
             log.info("video_upscale_refused", video_id=job.video_id, failure=failure.failure_class)
-            step = await self._give_up(job, failure.message)
+            step = await self._give_up(job, failure.message, result_of(failure, NextStepAfter.BASE_CLIP))
             await self._tell_pool(lease, failure)
             return step
         return Step.DONE
@@ -161,13 +189,14 @@ class UpscaleStage:
             deadline_of=deadline_of,
         )
 
-    async def _give_up(self, job: JobRow, reason: str) -> NextStep:
+    async def _give_up(self, job: JobRow, reason: str, result: AttemptResult = _GIVEN_UP) -> NextStep:
         async with self._database.transaction() as session:
             current = await JobRepository(session).get(job.video_id)
             if current is None or not await fall_back_to_base_clip(
                 session, clock=self._clock, job=current, reason=reason
             ):
                 return Step.AGAIN
+            await AttemptRepository(session).end_all(job.video_id, result, now=self._clock())
         self._outbox.wake()
         await self._changes.announce(job.video_id)
         return Step.DONE

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, CursorResult, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock
+from flow2api_generation_service.attempts.outcomes import ABANDONED, AttemptResult, NextStepAfter
+from flow2api_generation_service.attempts.repository import AttemptRepository, NewAttempt
 from flow2api_generation_service.requestlog.models import RequestLogRow
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
-from flow2api_generation_service.videos.charges import VideoCharges
+from flow2api_generation_service.videos.charges import LINES, VideoCharges
 from flow2api_generation_service.videos.endings import Ending
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.states import (
@@ -30,10 +32,15 @@ from flow2api_generation_service.videos.states import (
 )
 from flow2api_generation_service.webhooks.events import enqueue_ending
 
+_TAKEN_OVER: Final = AttemptResult(ABANDONED, next_step=NextStepAfter.TAKEN_OVER)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to hand a job to the upstream, and the token that it holds for that."""
+    """One try to hand a job to the upstream, and the token that it holds for that.
+
+    ``passed_by`` are the routes before its own that had no token free.
+    """
 
     attempt_id: str
     provider: str
@@ -46,6 +53,8 @@ class Attempt:
     typical_duration_seconds: int
     upscale_typical_seconds: int
     duration_quantiles_ms: tuple[int, ...]
+    location: str = ""
+    passed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,11 @@ class JobTransitions:
         self._session = session
         self._clock = clock
         self._charges = VideoCharges(session, clock=clock)
+        self._attempts = AttemptRepository(session)
 
     async def begin_attempt(self, video_id: str, attempt: Attempt) -> bool:
         """queued → submitting, owned by this attempt."""
-        return await self._move(
+        begun = await self._move(
             video_id,
             {JobState.QUEUED},
             JobState.SUBMITTING,
@@ -88,6 +98,19 @@ class JobTransitions:
             upscale_typical_seconds=attempt.upscale_typical_seconds,
             duration_quantiles_ms=list(attempt.duration_quantiles_ms),
         )
+        if begun:
+            where = NewAttempt(
+                attempt_id=attempt.attempt_id,
+                generation_id=video_id,
+                line=LINES[Stage.GENERATE],
+                provider=attempt.provider,
+                upstream_model=attempt.upstream_model,
+                token_id=attempt.token_id,
+                location=attempt.location,
+                passed_by=attempt.passed_by,
+            )
+            await self._attempts.begin(where, now=self._clock())
+        return begun
 
     async def note_no_account(self, video_id: str, since: datetime | None) -> bool:
         """Remember since when no account could serve a queued job; None when one could again."""
@@ -136,12 +159,13 @@ class JobTransitions:
         only_unpaid: bool,
         refusal: Ending | None = None,
         in_doubt: bool = False,
+        result: AttemptResult = _TAKEN_OVER,
     ) -> bool:
         """submitting → queued: nothing was paid for, so that another attempt may follow.
 
         With ``only_unpaid`` it is refused once the attempt has begun its paid call; without, the caller knows that the
         upstream refused the call, or with ``in_doubt`` that nobody knows. ``refusal`` is kept to be told should no
-        other attempt work.
+        other attempt work, ``result`` is what is noted of this one.
         """
         before = await self._locked(video_id) if in_doubt else None
         guards = [JobRow.attempt_id == attempt_id]
@@ -160,6 +184,8 @@ class JobTransitions:
             error_code=refusal.code if refusal else None,
             error_message=refusal.message if refusal else None,
         )
+        if given_back and attempt_id is not None:
+            await self._attempts.end(attempt_id, result, now=self._clock())
         if given_back and before is not None:
             await self._charges.repeated_in_doubt(before)
         return given_back
@@ -280,8 +306,12 @@ class JobTransitions:
         attempt_id: str | None = None,
         stage: Stage | None = None,
         version: int | None = None,
+        result: AttemptResult | None = None,
     ) -> bool:
-        """→ failed, filtered, cancelled or expired, with a reason. The optional guards narrow whose end it may be."""
+        """→ failed, filtered, cancelled or expired, with a reason. The optional guards narrow whose end it may be.
+
+        ``result`` is what is noted of an attempt that is under way; without it, the code of the ending.
+        """
         guards: list[ColumnElement[bool]] = []
         if attempt_id is not None:
             guards.append(JobRow.attempt_id == attempt_id)
@@ -293,6 +323,8 @@ class JobTransitions:
             video_id, expected, ending.state, *guards, error_code=ending.code, error_message=ending.message
         )
         if ended:
+            result = result or AttemptResult(ending.code, next_step=NextStepAfter.END)
+            await self._attempts.end_all(video_id, result, now=self._clock())
             await self._charges.ended(await self._locked(video_id), ending.fate, reason=ending.code)
         return ended
 

@@ -20,6 +20,7 @@ from flow2api_common.errors import (
 from flow2api_common.media_store import MediaStore
 from flow2api_proto.access.v1 import request_quota_pb2
 from flow2api_proto.generation.v1 import (
+    attempt_pb2,
     generation_service_pb2,
     generation_service_pb2_grpc,
     image_pb2,
@@ -58,6 +59,7 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     video_ids_by_request: dict[str, str] = field(default_factory=dict)
     watch_requests: list[video_pb2.WatchVideoRequest] = field(default_factory=list)
     listings: list[video_pb2.ListVideosRequest] = field(default_factory=list)
+    attempts: dict[str, list[attempt_pb2.Attempt]] = field(default_factory=dict)
     watches: int = 0
     watch_breaks: int = 0
     watch_error: Flow2APIError | None = None
@@ -261,6 +263,9 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
         return generation_service_pb2.GetGenerationStatsResponse(
             video_count_by_state={"queued": len(self.videos)}, image_count=3
         )
+
+    async def ListAttempts(self, request: Any, context: Any) -> Any:
+        return attempt_pb2.ListAttemptsResponse(attempts=self.attempts.get(request.generation_id, []))
 
     async def ListRequestLogs(self, request: Any, context: Any) -> Any:
         entry = generation_service_pb2.RequestLog(

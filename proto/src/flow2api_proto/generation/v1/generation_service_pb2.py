@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flow2api_proto.generation.v1 import attempt_pb2 as flow2api_dot_generation_dot_v1_dot_attempt__pb2
 from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
 from flow2api_proto.generation.v1 import image_job_pb2 as flow2api_dot_generation_dot_v1_dot_image__job__pb2
 from flow2api_proto.generation.v1 import ledger_pb2 as flow2api_dot_generation_dot_v1_dot_ledger__pb2
@@ -31,7 +32,7 @@ from flow2api_proto.generation.v1 import video_pb2 as flow2api_dot_generation_do
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/flow2api/generation/v1/generation_service.proto\x12\x16\x66low2api.generation.v1\x1a\"flow2api/generation/v1/image.proto\x1a&flow2api/generation/v1/image_job.proto\x1a#flow2api/generation/v1/ledger.proto\x1a\"flow2api/generation/v1/media.proto\x1a\"flow2api/generation/v1/model.proto\x1a\"flow2api/generation/v1/video.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Model\"#\n\x0fGetModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Model\"o\n\x12UploadMediaRequest\x12@\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32).flow2api.generation.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\":\n\x11UploadDescription\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"C\n\x13UploadMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"K\n\x0fGetMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x12\n\nconversion\x18\x03 \x01(\t\"s\n\x10GetMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\nconversion\x18\x02 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"l\n\x15KeepConversionRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nconversion\x18\x02 \x01(\t\x12-\n\x06stored\x18\x03 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"\x18\n\x16KeepConversionResponse\"M\n\x10ListMediaRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x11ListMediaResponse\x12,\n\x05media\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x12\x44\x65leteMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteMediaResponse\"\x1b\n\x19GetGenerationStatsRequest\"\xa5\x02\n\x1aGetGenerationStatsResponse\x12g\n\x14video_count_by_state\x18\x01 \x03(\x0b\x32I.flow2api.generation.v1.GetGenerationStatsResponse.VideoCountByStateEntry\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11image_error_count\x18\x03 \x01(\x03\x12\x19\n\x11today_image_count\x18\x04 \x01(\x03\x12\x19\n\x11today_video_count\x18\x05 \x01(\x03\x1a\x38\n\x16VideoCountByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"?\n\x16ListRequestLogsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x17ListRequestLogsResponse\x12\x38\n\x0crequest_logs\x18\x01 \x03(\x0b\x32\".flow2api.generation.v1.RequestLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\nRequestLog\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\x03\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8e\x15\n\x11GenerationService\x12\x63\n\nListModels\x12).flow2api.generation.v1.ListModelsRequest\x1a*.flow2api.generation.v1.ListModelsResponse\x12]\n\x08GetModel\x12\'.flow2api.generation.v1.GetModelRequest\x1a(.flow2api.generation.v1.GetModelResponse\x12n\n\rGenerateImage\x12,.flow2api.generation.v1.GenerateImageRequest\x1a-.flow2api.generation.v1.GenerateImageResponse0\x01\x12o\n\x0e\x43reateImageJob\x12-.flow2api.generation.v1.CreateImageJobRequest\x1a..flow2api.generation.v1.CreateImageJobResponse\x12\x66\n\x0bGetImageJob\x12*.flow2api.generation.v1.GetImageJobRequest\x1a+.flow2api.generation.v1.GetImageJobResponse\x12l\n\rListImageJobs\x12,.flow2api.generation.v1.ListImageJobsRequest\x1a-.flow2api.generation.v1.ListImageJobsResponse\x12n\n\rWatchImageJob\x12,.flow2api.generation.v1.WatchImageJobRequest\x1a-.flow2api.generation.v1.WatchImageJobResponse0\x01\x12o\n\x0e\x43\x61ncelImageJob\x12-.flow2api.generation.v1.CancelImageJobRequest\x1a..flow2api.generation.v1.CancelImageJobResponse\x12o\n\x0e\x44\x65leteImageJob\x12-.flow2api.generation.v1.DeleteImageJobRequest\x1a..flow2api.generation.v1.DeleteImageJobResponse\x12\x66\n\x0b\x43reateVideo\x12*.flow2api.generation.v1.CreateVideoRequest\x1a+.flow2api.generation.v1.CreateVideoResponse\x12]\n\x08GetVideo\x12\'.flow2api.generation.v1.GetVideoRequest\x1a(.flow2api.generation.v1.GetVideoResponse\x12\x63\n\nListVideos\x12).flow2api.generation.v1.ListVideosRequest\x1a*.flow2api.generation.v1.ListVideosResponse\x12\x65\n\nWatchVideo\x12).flow2api.generation.v1.WatchVideoRequest\x1a*.flow2api.generation.v1.WatchVideoResponse0\x01\x12\x66\n\x0b\x43\x61ncelVideo\x12*.flow2api.generation.v1.CancelVideoRequest\x1a+.flow2api.generation.v1.CancelVideoResponse\x12\x66\n\x0b\x44\x65leteVideo\x12*.flow2api.generation.v1.DeleteVideoRequest\x1a+.flow2api.generation.v1.DeleteVideoResponse\x12h\n\x0bUploadMedia\x12*.flow2api.generation.v1.UploadMediaRequest\x1a+.flow2api.generation.v1.UploadMediaResponse(\x01\x12]\n\x08GetMedia\x12\'.flow2api.generation.v1.GetMediaRequest\x1a(.flow2api.generation.v1.GetMediaResponse\x12o\n\x0eKeepConversion\x12-.flow2api.generation.v1.KeepConversionRequest\x1a..flow2api.generation.v1.KeepConversionResponse\x12`\n\tListMedia\x12(.flow2api.generation.v1.ListMediaRequest\x1a).flow2api.generation.v1.ListMediaResponse\x12\x66\n\x0b\x44\x65leteMedia\x12*.flow2api.generation.v1.DeleteMediaRequest\x1a+.flow2api.generation.v1.DeleteMediaResponse\x12{\n\x12GetGenerationStats\x12\x31.flow2api.generation.v1.GetGenerationStatsRequest\x1a\x32.flow2api.generation.v1.GetGenerationStatsResponse\x12r\n\x0fListRequestLogs\x12..flow2api.generation.v1.ListRequestLogsRequest\x1a/.flow2api.generation.v1.ListRequestLogsResponse\x12]\n\x08GetUsage\x12\'.flow2api.generation.v1.GetUsageRequest\x1a(.flow2api.generation.v1.GetUsageResponse\x12x\n\x11ListLedgerEntries\x12\x30.flow2api.generation.v1.ListLedgerEntriesRequest\x1a\x31.flow2api.generation.v1.ListLedgerEntriesResponse\x12{\n\x12ResolveLedgerEntry\x12\x31.flow2api.generation.v1.ResolveLedgerEntryRequest\x1a\x32.flow2api.generation.v1.ResolveLedgerEntryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/flow2api/generation/v1/generation_service.proto\x12\x16\x66low2api.generation.v1\x1a$flow2api/generation/v1/attempt.proto\x1a\"flow2api/generation/v1/image.proto\x1a&flow2api/generation/v1/image_job.proto\x1a#flow2api/generation/v1/ledger.proto\x1a\"flow2api/generation/v1/media.proto\x1a\"flow2api/generation/v1/model.proto\x1a\"flow2api/generation/v1/video.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Model\"#\n\x0fGetModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"@\n\x10GetModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Model\"o\n\x12UploadMediaRequest\x12@\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32).flow2api.generation.v1.UploadDescriptionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\":\n\x11UploadDescription\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"C\n\x13UploadMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"K\n\x0fGetMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x12\n\nconversion\x18\x03 \x01(\t\"s\n\x10GetMediaResponse\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\nconversion\x18\x02 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"l\n\x15KeepConversionRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nconversion\x18\x02 \x01(\t\x12-\n\x06stored\x18\x03 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\"\x18\n\x16KeepConversionResponse\"M\n\x10ListMediaRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x11ListMediaResponse\x12,\n\x05media\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x12\x44\x65leteMediaRequest\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteMediaResponse\"\x1b\n\x19GetGenerationStatsRequest\"\xa5\x02\n\x1aGetGenerationStatsResponse\x12g\n\x14video_count_by_state\x18\x01 \x03(\x0b\x32I.flow2api.generation.v1.GetGenerationStatsResponse.VideoCountByStateEntry\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x19\n\x11image_error_count\x18\x03 \x01(\x03\x12\x19\n\x11today_image_count\x18\x04 \x01(\x03\x12\x19\n\x11today_video_count\x18\x05 \x01(\x03\x1a\x38\n\x16VideoCountByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"?\n\x16ListRequestLogsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x17ListRequestLogsResponse\x12\x38\n\x0crequest_logs\x18\x01 \x03(\x0b\x32\".flow2api.generation.v1.RequestLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\nRequestLog\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\x03\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf9\x15\n\x11GenerationService\x12\x63\n\nListModels\x12).flow2api.generation.v1.ListModelsRequest\x1a*.flow2api.generation.v1.ListModelsResponse\x12]\n\x08GetModel\x12\'.flow2api.generation.v1.GetModelRequest\x1a(.flow2api.generation.v1.GetModelResponse\x12n\n\rGenerateImage\x12,.flow2api.generation.v1.GenerateImageRequest\x1a-.flow2api.generation.v1.GenerateImageResponse0\x01\x12o\n\x0e\x43reateImageJob\x12-.flow2api.generation.v1.CreateImageJobRequest\x1a..flow2api.generation.v1.CreateImageJobResponse\x12\x66\n\x0bGetImageJob\x12*.flow2api.generation.v1.GetImageJobRequest\x1a+.flow2api.generation.v1.GetImageJobResponse\x12l\n\rListImageJobs\x12,.flow2api.generation.v1.ListImageJobsRequest\x1a-.flow2api.generation.v1.ListImageJobsResponse\x12n\n\rWatchImageJob\x12,.flow2api.generation.v1.WatchImageJobRequest\x1a-.flow2api.generation.v1.WatchImageJobResponse0\x01\x12o\n\x0e\x43\x61ncelImageJob\x12-.flow2api.generation.v1.CancelImageJobRequest\x1a..flow2api.generation.v1.CancelImageJobResponse\x12o\n\x0e\x44\x65leteImageJob\x12-.flow2api.generation.v1.DeleteImageJobRequest\x1a..flow2api.generation.v1.DeleteImageJobResponse\x12\x66\n\x0b\x43reateVideo\x12*.flow2api.generation.v1.CreateVideoRequest\x1a+.flow2api.generation.v1.CreateVideoResponse\x12]\n\x08GetVideo\x12\'.flow2api.generation.v1.GetVideoRequest\x1a(.flow2api.generation.v1.GetVideoResponse\x12\x63\n\nListVideos\x12).flow2api.generation.v1.ListVideosRequest\x1a*.flow2api.generation.v1.ListVideosResponse\x12\x65\n\nWatchVideo\x12).flow2api.generation.v1.WatchVideoRequest\x1a*.flow2api.generation.v1.WatchVideoResponse0\x01\x12\x66\n\x0b\x43\x61ncelVideo\x12*.flow2api.generation.v1.CancelVideoRequest\x1a+.flow2api.generation.v1.CancelVideoResponse\x12\x66\n\x0b\x44\x65leteVideo\x12*.flow2api.generation.v1.DeleteVideoRequest\x1a+.flow2api.generation.v1.DeleteVideoResponse\x12h\n\x0bUploadMedia\x12*.flow2api.generation.v1.UploadMediaRequest\x1a+.flow2api.generation.v1.UploadMediaResponse(\x01\x12]\n\x08GetMedia\x12\'.flow2api.generation.v1.GetMediaRequest\x1a(.flow2api.generation.v1.GetMediaResponse\x12o\n\x0eKeepConversion\x12-.flow2api.generation.v1.KeepConversionRequest\x1a..flow2api.generation.v1.KeepConversionResponse\x12`\n\tListMedia\x12(.flow2api.generation.v1.ListMediaRequest\x1a).flow2api.generation.v1.ListMediaResponse\x12\x66\n\x0b\x44\x65leteMedia\x12*.flow2api.generation.v1.DeleteMediaRequest\x1a+.flow2api.generation.v1.DeleteMediaResponse\x12{\n\x12GetGenerationStats\x12\x31.flow2api.generation.v1.GetGenerationStatsRequest\x1a\x32.flow2api.generation.v1.GetGenerationStatsResponse\x12r\n\x0fListRequestLogs\x12..flow2api.generation.v1.ListRequestLogsRequest\x1a/.flow2api.generation.v1.ListRequestLogsResponse\x12i\n\x0cListAttempts\x12+.flow2api.generation.v1.ListAttemptsRequest\x1a,.flow2api.generation.v1.ListAttemptsResponse\x12]\n\x08GetUsage\x12\'.flow2api.generation.v1.GetUsageRequest\x1a(.flow2api.generation.v1.GetUsageResponse\x12x\n\x11ListLedgerEntries\x12\x30.flow2api.generation.v1.ListLedgerEntriesRequest\x1a\x31.flow2api.generation.v1.ListLedgerEntriesResponse\x12{\n\x12ResolveLedgerEntry\x12\x31.flow2api.generation.v1.ResolveLedgerEntryRequest\x1a\x32.flow2api.generation.v1.ResolveLedgerEntryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,48 +41,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._loaded_options = None
   _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_options = b'8\001'
-  _globals['_LISTMODELSREQUEST']._serialized_start=329
-  _globals['_LISTMODELSREQUEST']._serialized_end=348
-  _globals['_LISTMODELSRESPONSE']._serialized_start=350
-  _globals['_LISTMODELSRESPONSE']._serialized_end=417
-  _globals['_GETMODELREQUEST']._serialized_start=419
-  _globals['_GETMODELREQUEST']._serialized_end=454
-  _globals['_GETMODELRESPONSE']._serialized_start=456
-  _globals['_GETMODELRESPONSE']._serialized_end=520
-  _globals['_UPLOADMEDIAREQUEST']._serialized_start=522
-  _globals['_UPLOADMEDIAREQUEST']._serialized_end=633
-  _globals['_UPLOADDESCRIPTION']._serialized_start=635
-  _globals['_UPLOADDESCRIPTION']._serialized_end=693
-  _globals['_UPLOADMEDIARESPONSE']._serialized_start=695
-  _globals['_UPLOADMEDIARESPONSE']._serialized_end=762
-  _globals['_GETMEDIAREQUEST']._serialized_start=764
-  _globals['_GETMEDIAREQUEST']._serialized_end=839
-  _globals['_GETMEDIARESPONSE']._serialized_start=841
-  _globals['_GETMEDIARESPONSE']._serialized_end=956
-  _globals['_KEEPCONVERSIONREQUEST']._serialized_start=958
-  _globals['_KEEPCONVERSIONREQUEST']._serialized_end=1066
-  _globals['_KEEPCONVERSIONRESPONSE']._serialized_start=1068
-  _globals['_KEEPCONVERSIONRESPONSE']._serialized_end=1092
-  _globals['_LISTMEDIAREQUEST']._serialized_start=1094
-  _globals['_LISTMEDIAREQUEST']._serialized_end=1171
-  _globals['_LISTMEDIARESPONSE']._serialized_start=1173
-  _globals['_LISTMEDIARESPONSE']._serialized_end=1263
-  _globals['_DELETEMEDIAREQUEST']._serialized_start=1265
-  _globals['_DELETEMEDIAREQUEST']._serialized_end=1323
-  _globals['_DELETEMEDIARESPONSE']._serialized_start=1325
-  _globals['_DELETEMEDIARESPONSE']._serialized_end=1346
-  _globals['_GETGENERATIONSTATSREQUEST']._serialized_start=1348
-  _globals['_GETGENERATIONSTATSREQUEST']._serialized_end=1375
-  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_start=1378
-  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_end=1671
-  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_start=1615
-  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_end=1671
-  _globals['_LISTREQUESTLOGSREQUEST']._serialized_start=1673
-  _globals['_LISTREQUESTLOGSREQUEST']._serialized_end=1736
-  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_start=1738
-  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_end=1846
-  _globals['_REQUESTLOG']._serialized_start=1849
-  _globals['_REQUESTLOG']._serialized_end=2046
-  _globals['_GENERATIONSERVICE']._serialized_start=2049
-  _globals['_GENERATIONSERVICE']._serialized_end=4751
+  _globals['_LISTMODELSREQUEST']._serialized_start=367
+  _globals['_LISTMODELSREQUEST']._serialized_end=386
+  _globals['_LISTMODELSRESPONSE']._serialized_start=388
+  _globals['_LISTMODELSRESPONSE']._serialized_end=455
+  _globals['_GETMODELREQUEST']._serialized_start=457
+  _globals['_GETMODELREQUEST']._serialized_end=492
+  _globals['_GETMODELRESPONSE']._serialized_start=494
+  _globals['_GETMODELRESPONSE']._serialized_end=558
+  _globals['_UPLOADMEDIAREQUEST']._serialized_start=560
+  _globals['_UPLOADMEDIAREQUEST']._serialized_end=671
+  _globals['_UPLOADDESCRIPTION']._serialized_start=673
+  _globals['_UPLOADDESCRIPTION']._serialized_end=731
+  _globals['_UPLOADMEDIARESPONSE']._serialized_start=733
+  _globals['_UPLOADMEDIARESPONSE']._serialized_end=800
+  _globals['_GETMEDIAREQUEST']._serialized_start=802
+  _globals['_GETMEDIAREQUEST']._serialized_end=877
+  _globals['_GETMEDIARESPONSE']._serialized_start=879
+  _globals['_GETMEDIARESPONSE']._serialized_end=994
+  _globals['_KEEPCONVERSIONREQUEST']._serialized_start=996
+  _globals['_KEEPCONVERSIONREQUEST']._serialized_end=1104
+  _globals['_KEEPCONVERSIONRESPONSE']._serialized_start=1106
+  _globals['_KEEPCONVERSIONRESPONSE']._serialized_end=1130
+  _globals['_LISTMEDIAREQUEST']._serialized_start=1132
+  _globals['_LISTMEDIAREQUEST']._serialized_end=1209
+  _globals['_LISTMEDIARESPONSE']._serialized_start=1211
+  _globals['_LISTMEDIARESPONSE']._serialized_end=1301
+  _globals['_DELETEMEDIAREQUEST']._serialized_start=1303
+  _globals['_DELETEMEDIAREQUEST']._serialized_end=1361
+  _globals['_DELETEMEDIARESPONSE']._serialized_start=1363
+  _globals['_DELETEMEDIARESPONSE']._serialized_end=1384
+  _globals['_GETGENERATIONSTATSREQUEST']._serialized_start=1386
+  _globals['_GETGENERATIONSTATSREQUEST']._serialized_end=1413
+  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_start=1416
+  _globals['_GETGENERATIONSTATSRESPONSE']._serialized_end=1709
+  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_start=1653
+  _globals['_GETGENERATIONSTATSRESPONSE_VIDEOCOUNTBYSTATEENTRY']._serialized_end=1709
+  _globals['_LISTREQUESTLOGSREQUEST']._serialized_start=1711
+  _globals['_LISTREQUESTLOGSREQUEST']._serialized_end=1774
+  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_start=1776
+  _globals['_LISTREQUESTLOGSRESPONSE']._serialized_end=1884
+  _globals['_REQUESTLOG']._serialized_start=1887
+  _globals['_REQUESTLOG']._serialized_end=2084
+  _globals['_GENERATIONSERVICE']._serialized_start=2087
+  _globals['_GENERATIONSERVICE']._serialized_end=4896
 # @@protoc_insertion_point(module_scope)

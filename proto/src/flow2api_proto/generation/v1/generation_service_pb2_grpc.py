@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from flow2api_proto.generation.v1 import attempt_pb2 as flow2api_dot_generation_dot_v1_dot_attempt__pb2
 from flow2api_proto.generation.v1 import generation_service_pb2 as flow2api_dot_generation_dot_v1_dot_generation__service__pb2
 from flow2api_proto.generation.v1 import image_job_pb2 as flow2api_dot_generation_dot_v1_dot_image__job__pb2
 from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
@@ -152,6 +153,11 @@ class GenerationServiceStub:
                 '/flow2api.generation.v1.GenerationService/ListRequestLogs',
                 request_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.FromString,
+                _registered_method=True)
+        self.ListAttempts = channel.unary_unary(
+                '/flow2api.generation.v1.GenerationService/ListAttempts',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsResponse.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/flow2api.generation.v1.GenerationService/GetUsage',
@@ -344,6 +350,14 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttempts(self, request, context):
+        """Lists where a generation was tried, what came of it and what followed; kept as long as the request log. An unknown id has
+        none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT.
         """
@@ -478,6 +492,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.ListRequestLogs,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -1094,6 +1113,33 @@ class GenerationService:
             '/flow2api.generation.v1.GenerationService/ListRequestLogs',
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_generation__service__pb2.ListRequestLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.GenerationService/ListAttempts',
+            flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_attempt__pb2.ListAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

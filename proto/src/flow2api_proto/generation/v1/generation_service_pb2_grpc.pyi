@@ -4,6 +4,7 @@ isort:skip_file
 Generation: the model catalog, images, video jobs and their media."""
 
 from collections import abc as _abc
+from flow2api_proto.generation.v1 import attempt_pb2 as _attempt_pb2
 from flow2api_proto.generation.v1 import generation_service_pb2 as _generation_service_pb2
 from flow2api_proto.generation.v1 import image_job_pb2 as _image_job_pb2
 from flow2api_proto.generation.v1 import image_pb2 as _image_pb2
@@ -105,6 +106,10 @@ class GenerationServiceStub:
     """Numbers for dashboards."""
     ListRequestLogs: _grpc.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]
     """Lists the request log, newest first."""
+    ListAttempts: _grpc.UnaryUnaryMultiCallable[_attempt_pb2.ListAttemptsRequest, _attempt_pb2.ListAttemptsResponse]
+    """Lists where a generation was tried, what came of it and what followed; kept as long as the request log. An unknown id has
+    none.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetUsageRequest, _ledger_pb2.GetUsageResponse]
     """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT."""
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerEntriesRequest, _ledger_pb2.ListLedgerEntriesResponse]
@@ -187,6 +192,10 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Numbers for dashboards."""
     ListRequestLogs: _aio.UnaryUnaryMultiCallable[_generation_service_pb2.ListRequestLogsRequest, _generation_service_pb2.ListRequestLogsResponse]  # type: ignore[assignment]
     """Lists the request log, newest first."""
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_attempt_pb2.ListAttemptsRequest, _attempt_pb2.ListAttemptsResponse]  # type: ignore[assignment]
+    """Lists where a generation was tried, what came of it and what followed; kept as long as the request log. An unknown id has
+    none.
+    """
     GetUsage: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetUsageRequest, _ledger_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Sums up what generations took, by key, token, model or day. Also days whose entries are gone. INVALID_ARGUMENT."""
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerEntriesRequest, _ledger_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
@@ -398,6 +407,16 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_service_pb2.ListRequestLogsResponse, _abc.Awaitable[_generation_service_pb2.ListRequestLogsResponse]]:
         """Lists the request log, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListAttempts(
+        self,
+        request: _attempt_pb2.ListAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attempt_pb2.ListAttemptsResponse, _abc.Awaitable[_attempt_pb2.ListAttemptsResponse]]:
+        """Lists where a generation was tried, what came of it and what followed; kept as long as the request log. An unknown id has
+        none.
+        """
 
     @_abc_1.abstractmethod
     def GetUsage(

@@ -3,7 +3,7 @@
 Servers start when a test first asks for one, in pytest's main thread, and end with it, also on ``kill -9``.
 """
 
-from flow2api_testing.folders import pytest_xdist_make_scheduler
+from flow2api_testing.folders import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from flow2api_testing.own_redis import own_redis
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
@@ -30,6 +30,7 @@ __all__ = [
     "pool_watch",
     "postgres_server",
     "postgres_url",
+    "pytest_collection_modifyitems",
     "pytest_xdist_make_scheduler",
     "redis_server",
     "redis_url",

@@ -1,4 +1,5 @@
-"""Folders of tests that share what is slow to start: with several processes, one of them runs the whole folder."""
+"""How test files are dealt to the processes of a run: folders that share what is slow to start stay together, and what
+takes longest begins first."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped] # The library has no types.
 
 SHARED_FOLDERS: Final = ("tests/sdks/",)
+# Minutes each. Begun last, one of them would keep a single process busy when all others have ended.
+LONG_FOLDERS: Final = ("tests/chaos/", "tests/sdks/")
 
 
 class LoadFolderScheduling(LoadFileScheduling):  # type: ignore[misc] # For the same reason.
@@ -21,4 +24,14 @@ class LoadFolderScheduling(LoadFileScheduling):  # type: ignore[misc] # For the 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFolderScheduling | None:
     """Only where files were asked to stay together."""
-    return LoadFolderScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+    if config.getoption("dist") != "loadfile":
+        return None
+    # Left alone, files with the fewest tests come last, and those are the longest ones here.
+    config.option.loadscopereorder = False
+    return LoadFolderScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long folders first; among themselves, and the rest, stay in the random order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FOLDERS))

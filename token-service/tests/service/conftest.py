@@ -79,10 +79,10 @@ def token_settings(upstream_settings, sqlite_url, redis_url, service_token, secr
         token_addr="127.0.0.1:0",
         api_key="test-key-0123456789",
         admin_password="correct horse",
-        refresh_interval=timedelta(milliseconds=100),
-        stats_interval=timedelta(milliseconds=100),
-        resync_interval=timedelta(milliseconds=200),
-        sweep_interval=timedelta(milliseconds=100),
+        refresh_interval=timedelta(milliseconds=250),
+        stats_interval=timedelta(milliseconds=250),
+        resync_interval=timedelta(milliseconds=500),
+        sweep_interval=timedelta(milliseconds=250),
     )
 
 

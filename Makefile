@@ -90,6 +90,13 @@ bench: setup ## Measure the whole chain beside bare floors, in one run, and writ
 chaos: setup ## Kill, cut and spoil everything while 300 videos are made, and check the books (ARGS="--seed 7 --videos 50")
 	@PYTHONPATH=tests/chaos:tests/plugins $(BIN)/python -m flow2api_chaos $(ARGS)
 
+EXAMPLES ?= 100
+SEED ?= 1
+
+.PHONY: fuzz
+fuzz: setup ## Send many requests made up from the OpenAPI document to every endpoint (EXAMPLES=300 SEED=7)
+	@FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/e2e/test_generated_requests.py $(ARGS)
+
 .PHONY: clean
 clean: ## Remove .venv and the caches; state in .flow2api stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

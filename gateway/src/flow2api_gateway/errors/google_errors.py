@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from flow2api_common.errors import Conflict, FailedPrecondition, Flow2APIError
 from flow2api_gateway.errors.openai_errors import RenderedError, outward_message, render_openai_error
-from flow2api_gateway.errors.openai_table import rule_for
+from flow2api_gateway.errors.openai_table import RULES_BY_REASON, rule_for
 
 INTERACTIONS_PATH: Final = "/v1beta/interactions"
 _TYPE: Final = "type.googleapis.com/google.rpc."
@@ -33,6 +33,10 @@ _KEY_PROBLEMS: Final = {
 # Google has no 401 for a wrong key, no 502, and speaks of files of others and of none with one voice.
 _STATUS_BY_REASON: Final = {"API_KEY_INVALID": 400, "MEDIA_NOT_FOUND": 403}
 _STATUS_BY_STATUS: Final = {502: 503}
+_USUAL_STATUSES: Final = {_STATUS_BY_STATUS.get(rule.status, rule.status) for rule in RULES_BY_REASON.values()}
+GOOGLE_STATUSES: Final = sorted(_USUAL_STATUSES | set(_STATUS_BY_REASON.values()))
+"""Every status that an error may have."""
+
 _WORDS: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",

@@ -25,7 +25,7 @@ ERROR_SCHEMA: dict[str, Any] = {
         }
     },
 }
-_MEANINGS: Final[Mapping[int, str]] = {
+MEANINGS: Final[Mapping[int, str]] = {
     400: "The request is wrong: the message says what, `param` where.",
     401: "No key, or one that does not fit.",
     403: "The key, or the link, does not allow this.",
@@ -41,6 +41,8 @@ _MEANINGS: Final[Mapping[int, str]] = {
     503: "Not available right now.",
     504: "The upstream took too long.",
 }
+"""What the statuses of errors mean."""
+
 _EXAMPLE: Final = {
     "error": {
         "message": "Invalid size '0x0'. Use 'auto' or a size such as '1024x1024'.",
@@ -55,7 +57,7 @@ def _error(status: int) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": ERROR_SCHEMA}
     if status == 400:
         content["example"] = _EXAMPLE
-    return {"description": _MEANINGS[status], "content": {"application/json": content}}
+    return {"description": MEANINGS[status], "content": {"application/json": content}}
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {

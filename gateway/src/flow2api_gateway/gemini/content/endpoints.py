@@ -26,7 +26,7 @@ from flow2api_gateway.gemini.content.framing import BLANK, ArrayFraming, EventFr
 from flow2api_gateway.gemini.content.grpc_to_content import ContentAnswer
 from flow2api_gateway.gemini.content.schemas import GenerateContentRequest
 from flow2api_gateway.gemini.dialect import EXPRESS_MODELS, VERTEX_MODELS, speaks_vertex
-from flow2api_gateway.gemini.documents import GOOGLE_ERRORS
+from flow2api_gateway.gemini.documents import GOOGLE_ERRORS, streams
 from flow2api_gateway.gemini.keys import GoogleKeyDep
 from flow2api_gateway.gemini.models_endpoints import check_makes, require_contents
 from flow2api_gateway.gemini.refusals import is_refusal
@@ -38,6 +38,7 @@ from flow2api_proto.access.v1 import access_service_pb2
 from flow2api_proto.generation.v1 import image_pb2, model_pb2
 
 router: Final = APIRouter(tags=["gemini"])
+_STREAMED: Final = streams(GOOGLE_ERRORS, "A JSON array that grows; with `alt=sse` server-sent events.")
 
 
 @router.post(f"{EXPRESS_MODELS}/{{model_id:path}}:generateContent", include_in_schema=False)
@@ -73,13 +74,13 @@ async def generate_content(request: Request, model_id: str, api_key: GoogleKeyDe
     f"{VERTEX_MODELS}/{{model_id:path}}:streamGenerateContent",
     summary="Make pictures, streamed (Vertex)",
     openapi_extra=takes_json(GenerateContentRequest),
-    responses=GOOGLE_ERRORS,
+    responses=_STREAMED,
 )
 @router.post(
     "/v1beta/models/{model_id:path}:streamGenerateContent",
     summary="Make pictures, streamed (Gemini)",
     openapi_extra=takes_json(GenerateContentRequest),
-    responses=GOOGLE_ERRORS,
+    responses=_STREAMED,
 )
 async def stream_generate_content(
     request: Request,

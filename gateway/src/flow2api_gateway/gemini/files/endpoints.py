@@ -13,7 +13,7 @@ from flow2api_common.grpc_client import rpc_errors
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import GatewayDep
-from flow2api_gateway.gemini.documents import GOOGLE_ERRORS
+from flow2api_gateway.gemini.documents import GOOGLE_ERRORS, google_file_bytes
 from flow2api_gateway.gemini.files.grpc_to_files import google_file
 from flow2api_gateway.gemini.files.lookup import find_file
 from flow2api_gateway.gemini.keys import GoogleKeyDep
@@ -47,7 +47,11 @@ async def list_files(
     return json_response(answer)
 
 
-@router.get("/v1beta/files/{name:path}:download", summary="Download a file (Gemini)", responses=GOOGLE_ERRORS)
+@router.get(
+    "/v1beta/files/{name:path}:download",
+    summary="Download a file (Gemini)",
+    responses=google_file_bytes("The file."),
+)
 async def download_file(request: Request, name: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
     """The bytes of a generated file, or one range of them; uploads cannot be downloaded."""
     file_id, media = await find_file(gateway, name, api_key_id=api_key.api_key_id)

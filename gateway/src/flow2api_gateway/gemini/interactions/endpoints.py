@@ -19,7 +19,7 @@ from flow2api_gateway.errors.google_errors import interaction_error
 from flow2api_gateway.errors.paid import after_payment
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.gemini.content.framing import BLANK
-from flow2api_gateway.gemini.documents import INTERACTION_ERRORS
+from flow2api_gateway.gemini.documents import INTERACTION_ERRORS, streams
 from flow2api_gateway.gemini.interactions.creating import (
     NewInteraction,
     clip_events,
@@ -52,7 +52,7 @@ router: Final = APIRouter(tags=["gemini"])
     "/v1beta/interactions",
     summary="Make a picture or a clip (Gemini)",
     openapi_extra=takes_json(CreateInteractionRequest),
-    responses=INTERACTION_ERRORS,
+    responses=streams(INTERACTION_ERRORS, "The interaction; its events with `stream`."),
 )
 async def create_interaction(
     request: Request, api_key: GoogleKeyDep, gateway: GatewayDep, alt: Annotated[str, Query()] = ""
@@ -80,7 +80,11 @@ async def create_interaction(
         return json_response(await clip_interaction(gateway, video, reference))
 
 
-@router.get("/v1beta/interactions/{interaction_id}", summary="Read an interaction", responses=INTERACTION_ERRORS)
+@router.get(
+    "/v1beta/interactions/{interaction_id}",
+    summary="Read an interaction",
+    responses=streams(INTERACTION_ERRORS, "The interaction; its events with `stream=true`."),
+)
 async def get_interaction(
     interaction_id: str,
     api_key: GoogleKeyDep,

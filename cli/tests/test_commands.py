@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from flow2api_cli.commands.token_limits import read_limits
 from flow2api_cli.main import app
 
 SECRET = "secret-value-that-must-not-be-shown"
@@ -113,3 +115,22 @@ def test_a_file_that_is_no_text_is_named_as_that(run, tmp_path: Path, command: t
     assert answer.exit_code == 1
     assert "no UTF-8 text" in answer.output
     assert SECRET not in answer.output
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("veo-*=10/2", {"requests_per_minute": 10, "concurrency": 2}),
+        ("veo-*=10", {"requests_per_minute": 10}),
+        ("veo-*=-/2", {"concurrency": 2}),
+        ("veo-*=-1/2", {"requests_per_minute": -1, "concurrency": 2}),
+    ],
+)
+def test_a_limit_of_a_model_is_read(text: str, limit: dict[str, int]) -> None:
+    assert read_limits([text]) == {"veo-*": limit}
+
+
+@pytest.mark.parametrize("text", ["veo-*", "=10", "veo-*=many", "veo-*=1/2/3"])
+def test_a_limit_that_says_nothing_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_limits([text])

@@ -99,6 +99,20 @@ async def test_the_login_address_is_that_of_the_connection(address: str, world: 
     assert world.access.logins[0].client_address == "127.0.0.1"
 
 
+async def test_a_tokens_own_limits(admin: httpx.AsyncClient, world: Any) -> None:
+    limits = {"veo-3.1-lite-*": {"concurrency": 1}, "veo-*": {"requests_per_minute": 10, "concurrency": -1}}
+    await admin.post("/admin/tokens", json={"st": "secret-1"})
+    changed = (await admin.put("/admin/tokens/1", json={"model_limits": limits})).json()
+    assert changed["model_limits"] == limits
+    assert list(changed["model_limits"]) == list(limits)
+    await admin.put("/admin/tokens/1", json={"model_limits": {}})
+    assert [list(each.update_mask.paths) for each in world.tokens.updates] == [["model_limits"]] * 2
+    assert not world.tokens.updates[1].token.model_limits
+    for wrong in ([], {"veo-*": 3}, {"veo-*": {"per_minute": 3}}, {"veo-*": {"concurrency": "many"}}):
+        refused = await admin.put("/admin/tokens/1", json={"model_limits": wrong})
+        assert (refused.status_code, refused.json()["error"]["param"].split(".")[0]) == (400, "model_limits")
+
+
 async def test_a_tokens_life(admin: httpx.AsyncClient, world: Any) -> None:
     fields = {"st": "secret-session-token-abcd", "remark": "mine", "image_concurrency": 3, "video_enabled": True}
     added = (await admin.post("/admin/tokens", json=fields)).json()

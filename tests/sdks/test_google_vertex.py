@@ -68,7 +68,9 @@ def account(system: System) -> Credentials:
     """A new key of a service account of the sandbox, exchanged at the sandbox."""
     url = f"{system.sandbox.urls['control_url']}/service-accounts/{ACCOUNT}/keys"
     key = httpx.post(url, json={}, trust_env=False).raise_for_status().json()
-    made: Credentials = service_account.Credentials.from_service_account_info(key, scopes=SCOPES)
+    made: Credentials = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+        key, scopes=SCOPES
+    )
     made.refresh(Request())  # type: ignore[no-untyped-call]
     return made
 

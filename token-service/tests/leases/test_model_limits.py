@@ -128,6 +128,14 @@ async def test_a_tokens_own_limits_come_first(index: Any, token: Any, wish: Any)
     assert isinstance(await index.acquire(wish(veo(per_minute=5))), Refusal)
 
 
+async def test_what_a_tokens_own_limit_does_not_say_is_that_of_the_setting(index: Any, token: Any, wish: Any) -> None:
+    await index.put([token(1, model_limits=(OwnLimit("veo-*", None, 2), OwnLimit("*", 1, None)))])
+    taken(await index.acquire(wish(veo(per_minute=1, at_once=5))))
+    assert isinstance(await index.acquire(wish(veo(per_minute=1, at_once=5))), Refusal)
+    taken(await index.acquire(wish(veo(per_minute=-1, at_once=1))))
+    assert isinstance(await index.acquire(wish(veo(per_minute=-1, at_once=5))), Refusal)
+
+
 def test_limits_of_the_settings() -> None:
     limits = ModelLimits(PoolSettings().model_limits)
     assert limits.of("vertex", "veo-3.1-generate-001") == ModelLimit(requests_per_minute=50, concurrency=10)

@@ -7,6 +7,7 @@ import pytest
 from flow2api_common.errors import InvalidArgument, NotFound
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_proto.access.v1 import access_service_pb2 as access_pb
+from flow2api_proto.tokens.v1 import token_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2 as pb
 
 PASSPHRASE = "a long passphrase"
@@ -47,7 +48,9 @@ async def test_each_token_has_a_result_of_its_own(tokens):
 
 
 async def test_export_goes_into_another_pool(tokens, start_replica, tmp_path):
-    await add_all(tokens, creation("sandbox-st-1", remark="mine", image_concurrency=3), creation("sandbox-st-2"))
+    limits = [token_pb2.ModelLimit(upstream_model="veo-*", requests_per_minute=5)]
+    mine = creation("sandbox-st-1", remark="mine", image_concurrency=3, model_limits=limits)
+    await add_all(tokens, mine, creation("sandbox-st-2"))
     exported = await export(tokens)
     kept = (await tokens.ListTokens(pb.ListTokensRequest())).tokens
 
@@ -63,6 +66,7 @@ async def test_export_goes_into_another_pool(tokens, start_replica, tmp_path):
     assert {(t.remark, t.image_concurrency, t.email) for t in back} == {
         (t.remark, t.image_concurrency, t.email) for t in kept
     }
+    assert [list(t.model_limits) for t in back if t.remark == "mine"] == [limits]
     assert "sandbox-st" not in exported.sealed
 
 

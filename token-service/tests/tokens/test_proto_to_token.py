@@ -146,3 +146,31 @@ class TestProject:
 
 def test_a_lease_lasts_as_long_as_asked_for():
     assert lease_request(acquire()).duration == timedelta(seconds=60)
+
+
+def limit(model: str = "veo-*", **numbers: int) -> token_pb2.ModelLimit:
+    return token_pb2.ModelLimit(upstream_model=model, **numbers)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        [limit()],
+        [limit("", concurrency=1)],
+        [limit("m" * 201, concurrency=1)],
+        [limit("veo\0", concurrency=1)],
+        [limit(concurrency=0)],
+        [limit(requests_per_minute=0)],
+        [limit(requests_per_minute=60_001)],
+        [limit(concurrency=-2)],
+        [limit(concurrency=1), limit(concurrency=2)],
+        [limit(f"m{number}", concurrency=1) for number in range(51)],
+    ],
+)
+def test_limits_of_a_token_that_make_no_sense_are_refused(limits: list[token_pb2.ModelLimit]) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        new_token(pb.CreateTokenRequest(secret="s", model_limits=limits))
+    assert field_of(refusal.value) == "model_limits"
+    mask = FieldMask(paths=["model_limits"])
+    with pytest.raises(InvalidArgument):
+        token_update(pb.UpdateTokenRequest(token=token_pb2.Token(model_limits=limits), update_mask=mask))

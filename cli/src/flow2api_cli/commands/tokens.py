@@ -12,12 +12,14 @@ import typer
 
 from flow2api_cli.commands import projects
 from flow2api_cli.commands.options import JsonOption, UrlOption
+from flow2api_cli.commands.token_limits import LIMIT_HELP, read_limits, set_limits
 from flow2api_cli.console import output, print_rows, reported_errors, run_command
 from flow2api_cli.credentials import open_admin_api
 from flow2api_cli.running import EXIT_FAILED
 
 app = typer.Typer(no_args_is_help=True, help="The pool of upstream accounts.")
 app.add_typer(projects.app, name="projects")
+app.command("limits")(set_limits)
 
 _COLUMNS = {
     "id": "ID",
@@ -91,6 +93,7 @@ def add_token(
     ] = False,
     image_concurrency: Annotated[int | None, typer.Option(help="Images at once; -1 is unlimited.")] = None,
     video_concurrency: Annotated[int | None, typer.Option(help="Videos at once; -1 is unlimited.")] = None,
+    limit: Annotated[list[str] | None, typer.Option(help=LIMIT_HELP)] = None,
     url: UrlOption = None,
 ) -> None:
     """Add an upstream account. Its credential is asked for without showing it, and never an argument."""
@@ -107,6 +110,7 @@ def add_token(
         "project_id": project_id,
         "image_concurrency": image_concurrency,
         "video_concurrency": video_concurrency,
+        "model_limits": read_limits(limit) if limit else None,
     }
     body = {"provider": provider.value, field: credential} | {k: v for k, v in optional.items() if v is not None}
     if location and len(location) > 1:

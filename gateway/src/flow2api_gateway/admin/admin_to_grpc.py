@@ -83,7 +83,15 @@ def secret_field_of(provider: str, secret: str) -> str:
 
 
 def _given(body: TokenFields) -> dict[str, Any]:
-    return {name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None}
+    fields = {name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None}
+    if body.model_limits is not None:
+        fields["model_limits"] = [
+            token_pb2.ModelLimit(
+                upstream_model=model, requests_per_minute=limit.requests_per_minute, concurrency=limit.concurrency
+            )
+            for model, limit in body.model_limits.items()
+        ]
+    return fields
 
 
 def _proxy_url(body: TokenFields) -> str | None:

@@ -45,6 +45,15 @@ class PasswordResetBody(_AdminRequest):
     new_password: SecretStr
 
 
+class ModelLimitBody(BaseModel):
+    """What one token may be given of an upstream model; -1 is unlimited, what is left out is left to the setting."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_minute: _Int32 | None = None
+    concurrency: _Int32 | None = None
+
+
 class TokenFields(_AdminRequest):
     """What may be set on a token."""
 
@@ -59,6 +68,9 @@ class TokenFields(_AdminRequest):
     video_enabled: bool | None = None
     image_concurrency: _Concurrency | None = None
     video_concurrency: _Concurrency | None = None
+    model_limits: dict[str, ModelLimitBody] | None = Field(
+        default=None, description="By upstream model, or a pattern with `*`; the first that fits. `{}` for none."
+    )
 
 
 class TokenCreateBody(TokenFields):

@@ -74,6 +74,7 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "video_enabled": token.video_enabled,
         "image_concurrency": token.image_concurrency,
         "video_concurrency": token.video_concurrency,
+        "model_limits": {limit.upstream_model: _limit_json(limit) for limit in token.model_limits},
         "image_in_flight": token.image_leases,
         "video_in_flight": token.video_leases,
         "use_count": stats.use_count,
@@ -89,3 +90,12 @@ def token_json(token: token_pb2.Token) -> dict[str, Any]:
         "last_success_at": iso_time(stats, "last_success_time"),
         "last_error_at": iso_time(stats, "last_error_time"),
     }
+
+
+def _limit_json(limit: token_pb2.ModelLimit) -> dict[str, int]:
+    document: dict[str, int] = {}
+    if limit.HasField("requests_per_minute"):
+        document["requests_per_minute"] = limit.requests_per_minute
+    if limit.HasField("concurrency"):
+        document["concurrency"] = limit.concurrency
+    return document

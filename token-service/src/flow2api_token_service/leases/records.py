@@ -172,11 +172,14 @@ class IndexState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnLimit:
-    """What a token may be given of an upstream model, or of those that fit a pattern with ``*``; -1 is unlimited."""
+    """What a token may be given of an upstream model, or of those that fit a pattern with ``*``.
+
+    -1 is unlimited; None leaves it to the setting.
+    """
 
     upstream_model: str
-    per_minute: int
-    at_once: int
+    per_minute: int | None
+    at_once: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from flow2api_token_service.credentials.proof import fingerprint, store_grant, s
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import store_health
 from flow2api_token_service.health.states import Health, TokenState
+from flow2api_token_service.leases.records import OwnLimit
 from flow2api_token_service.projects.ensure import title_of
 from flow2api_token_service.proxies.address import ProxyAddress
 from flow2api_token_service.proxies.router import ProxyRouter, Route
@@ -19,6 +20,7 @@ from flow2api_token_service.secrets.vault import PROXY, Vault
 from flow2api_token_service.settings import PoolSettings
 from flow2api_token_service.tokens.changes import TokenChanges
 from flow2api_token_service.tokens.models import TokenRow, TokenStatsRow
+from flow2api_token_service.tokens.own_limits import written_limits
 from flow2api_token_service.tokens.repository import SECRET_IN_POOL, TokenRepository
 from flow2api_upstream.failures import to_service_error
 from flow2api_upstream.port import (
@@ -54,6 +56,7 @@ class NewToken:
     video_enabled: bool = True
     image_concurrency: int | None = None
     video_concurrency: int | None = None
+    model_limits: tuple[OwnLimit, ...] = ()
     proxy: ProxyAddress | None = None
 
 
@@ -176,6 +179,7 @@ class TokenCreator:
             video_enabled=new.video_enabled,
             image_concurrency=self._settings.default_image_concurrency if image is None else image,
             video_concurrency=self._settings.default_video_concurrency if video is None else video,
+            model_limits=written_limits(new.model_limits),
             created_at=now,
             updated_at=now,
             revision=1,

@@ -13,11 +13,22 @@ from flow2api_common.logs import get_logger
 from flow2api_token_service.secrets.passphrase import open_with_passphrase, seal_with_passphrase
 from flow2api_token_service.secrets.vault import PROXY, SECRET, Vault
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.own_limits import read_limits
 from flow2api_token_service.tokens.repository import TokenRepository, token_not_found
 
 log = get_logger(__name__)
 
 _PAGE = 500
+
+
+class ExportedLimit(BaseModel):
+    """A limit of a token for a model."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    upstream_model: str
+    requests_per_minute: int | None = Field(default=None, ge=-1, le=2**31 - 1)
+    concurrency: int | None = Field(default=None, ge=-1, le=2**31 - 1)
 
 
 class ExportedToken(BaseModel):
@@ -35,6 +46,7 @@ class ExportedToken(BaseModel):
     video_enabled: bool = True
     image_concurrency: int = Field(default=-1, ge=-1, le=2**31 - 1)
     video_concurrency: int = Field(default=-1, ge=-1, le=2**31 - 1)
+    model_limits: list[ExportedLimit] = []
     proxy_url: SecretStr = SecretStr("")
 
     @field_serializer("secret", "proxy_url", when_used="json")
@@ -84,6 +96,12 @@ class TokenExporter:
             video_enabled=row.video_enabled,
             image_concurrency=row.image_concurrency,
             video_concurrency=row.video_concurrency,
+            model_limits=[
+                ExportedLimit(
+                    upstream_model=each.upstream_model, requests_per_minute=each.per_minute, concurrency=each.at_once
+                )
+                for each in read_limits(row.model_limits)
+            ],
             proxy_url=SecretStr(
                 self._vault.open(row.sealed_proxy_url, purpose=PROXY) if row.sealed_proxy_url is not None else ""
             ),

@@ -72,6 +72,8 @@ class TokenRow(Base):
     video_enabled: Mapped[bool]
     image_concurrency: Mapped[int]
     video_concurrency: Mapped[int]
+    # Its own limits per upstream model, as JSON; empty for none.
+    model_limits: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

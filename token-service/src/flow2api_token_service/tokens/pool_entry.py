@@ -6,6 +6,7 @@ from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.health.states import TokenState, waits_for_person
 from flow2api_token_service.leases.records import IndexState, PoolEntry
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.own_limits import read_limits
 
 
 def entry_of(row: TokenRow) -> PoolEntry:
@@ -34,6 +35,7 @@ def entry_of(row: TokenRow) -> PoolEntry:
         video_limit=row.video_concurrency if row.video_enabled else 0,
         is_sick=health.is_sick,
         rests={model: rest.until for model, rest in health.rests.items()},
+        model_limits=read_limits(row.model_limits),
     )
 
 

@@ -16,6 +16,8 @@ from flow2api_token_service.leases.records import Candidate, LeaseKind, LeaseRec
 from flow2api_token_service.leases.release import OutcomeReport
 from flow2api_token_service.proxies.address import ProxyAddress, proxy_address
 from flow2api_token_service.tokens.create import NewToken
+from flow2api_token_service.tokens.own_limits import FIELD as MODEL_LIMITS
+from flow2api_token_service.tokens.own_limits import proto_to_limits, written_limits
 from flow2api_token_service.tokens.token_to_proto import KIND_TO_PROTO, STATE_TO_PROTO
 from flow2api_token_service.tokens.update import WRITABLE_FIELDS, TokenUpdate
 from flow2api_upstream.port import AccountTier, Secret
@@ -77,6 +79,7 @@ def new_token(request: token_service_pb2.CreateTokenRequest) -> NewToken:
         video_concurrency=_limit("video_concurrency", request.video_concurrency)
         if request.HasField("video_concurrency")
         else None,
+        model_limits=proto_to_limits(request.model_limits),
         proxy=_own_proxy(request.proxy_url),
     )
 
@@ -91,6 +94,9 @@ def token_update(request: token_service_pb2.UpdateTokenRequest) -> TokenUpdate:
         raise InvalidArgument.of("update_mask", f"These fields cannot be changed: {', '.join(unknown)[:200]}.")
     values: dict[str, str | int | bool] = {}
     for path in paths - {_SECRET_FIELD, _PROXY_FIELD}:
+        if path == MODEL_LIMITS:
+            values[path] = written_limits(proto_to_limits(request.token.model_limits))
+            continue
         value = getattr(request.token, path)
         if path in _MAX_TEXT_LENGTHS:
             _check_text(path, value)

@@ -15,6 +15,7 @@ from flow2api_token_service.health.states import TokenState
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, LiveToken
 from flow2api_token_service.stats.counters import Counters, counters_of, with_counted
 from flow2api_token_service.tokens.models import TokenRow
+from flow2api_token_service.tokens.own_limits import limits_to_proto
 from flow2api_upstream.advice import advice_for
 
 STATE_TO_PROTO = {
@@ -65,6 +66,7 @@ def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> t
         location=row.location,
         state_message=advice_for(row.provider, row.state_reason if is_at_rest else row.refresh_problem),
         refresh_problem=row.refresh_problem,
+        model_limits=limits_to_proto(row.model_limits),
         rests=[
             token_pb2.TokenRest(
                 upstream_model=model,

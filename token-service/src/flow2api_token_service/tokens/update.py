@@ -43,6 +43,7 @@ WRITABLE_FIELDS = frozenset(
         "video_enabled",
         "image_concurrency",
         "video_concurrency",
+        "model_limits",
     }
 )
 

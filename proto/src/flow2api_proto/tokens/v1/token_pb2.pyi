@@ -229,6 +229,7 @@ class Token(_message.Message):
     STATE_MESSAGE_FIELD_NUMBER: _builtins.int
     RESTS_FIELD_NUMBER: _builtins.int
     REFRESH_PROBLEM_FIELD_NUMBER: _builtins.int
+    MODEL_LIMITS_FIELD_NUMBER: _builtins.int
     token_id: _builtins.int
     """Identifier, assigned by the server."""
     provider: _builtins.str
@@ -305,6 +306,10 @@ class Token(_message.Message):
     def rests(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenRest]:
         """Models that the token is not used for at the moment."""
 
+    @_builtins.property
+    def model_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelLimit]:
+        """The token's own limits per upstream model; the first that fits counts, before those of the setting."""
+
     def __init__(
         self,
         *,
@@ -338,16 +343,54 @@ class Token(_message.Message):
         state_message: _builtins.str = ...,
         rests: _abc.Iterable[Global___TokenRest] | None = ...,
         refresh_problem: _builtins.str = ...,
+        model_limits: _abc.Iterable[Global___ModelLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "last_use_time", b"last_use_time", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "location", b"location", "masked_secret", b"masked_secret", "name", b"name", "own_proxy", b"own_proxy", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_id", b"proxy_id", "refresh_problem", b"refresh_problem", "remark", b"remark", "rests", b"rests", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credits", b"_credits", "access_token_expire_time", b"access_token_expire_time", "create_time", b"create_time", "credits", b"credits", "email", b"email", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "image_leases", b"image_leases", "last_use_time", b"last_use_time", "location", b"location", "masked_secret", b"masked_secret", "model_limits", b"model_limits", "name", b"name", "own_proxy", b"own_proxy", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_id", b"proxy_id", "refresh_problem", b"refresh_problem", "remark", b"remark", "rests", b"rests", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "state_time", b"state_time", "state_until_time", b"state_until_time", "stats", b"stats", "tier", b"tier", "token_id", b"token_id", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled", "video_leases", b"video_leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__credits: _TypeAlias = _typing.Literal["credits"]  # noqa: Y015
     _WhichOneofArgType__credits: _TypeAlias = _typing.Literal["_credits", b"_credits"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__credits) -> _WhichOneofReturnType__credits | None: ...
 
 Global___Token: _TypeAlias = Token  # noqa: Y015
+
+@_typing.final
+class ModelLimit(_message.Message):
+    """What one token may be given of an upstream model. What is unset is left to the setting `FLOW2API_MODEL_LIMITS`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    upstream_model: _builtins.str
+    """The model, or a pattern in which `*` stands for any characters; at most 200 characters."""
+    requests_per_minute: _builtins.int
+    """Leases within any 60 seconds, 1 to 60000; -1 for unlimited."""
+    concurrency: _builtins.int
+    """Leases at the same time, 1 to 100000; -1 for unlimited."""
+    def __init__(
+        self,
+        *,
+        upstream_model: _builtins.str = ...,
+        requests_per_minute: _builtins.int | None = ...,
+        concurrency: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_requests_per_minute", b"_requests_per_minute", "concurrency", b"concurrency", "requests_per_minute", b"requests_per_minute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency", "_requests_per_minute", b"_requests_per_minute", "concurrency", b"concurrency", "requests_per_minute", b"requests_per_minute", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__concurrency: _TypeAlias = _typing.Literal["concurrency"]  # noqa: Y015
+    _WhichOneofArgType__concurrency: _TypeAlias = _typing.Literal["_concurrency", b"_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__requests_per_minute: _TypeAlias = _typing.Literal["requests_per_minute"]  # noqa: Y015
+    _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency) -> _WhichOneofReturnType__concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_minute) -> _WhichOneofReturnType__requests_per_minute | None: ...
+
+Global___ModelLimit: _TypeAlias = ModelLimit  # noqa: Y015
 
 @_typing.final
 class TokenRest(_message.Message):

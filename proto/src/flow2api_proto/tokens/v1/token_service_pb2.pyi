@@ -68,6 +68,7 @@ class CreateTokenRequest(_message.Message):
     VIDEO_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PROXY_URL_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    MODEL_LIMITS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Upstream family; empty means `flow`."""
     secret: _builtins.str
@@ -90,6 +91,10 @@ class CreateTokenRequest(_message.Message):
     """A proxy of this token alone, as in CreateProxyRequest; empty: it goes through those of ProxyService, if there are any."""
     location: _builtins.str
     """Upstream location, where the provider has locations, e.g. `us-central1`; empty: `global`. One token is one location."""
+    @_builtins.property
+    def model_limits(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.ModelLimit]:
+        """Its own limits per upstream model, at most 50."""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class CreateTokenRequest(_message.Message):
         video_concurrency: _builtins.int | None = ...,
         proxy_url: _builtins.str = ...,
         location: _builtins.str = ...,
+        model_limits: _abc.Iterable[_token_pb2.ModelLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "location", b"location", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_url", b"proxy_url", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency", "_image_enabled", b"_image_enabled", "_video_concurrency", b"_video_concurrency", "_video_enabled", b"_video_enabled", "image_concurrency", b"image_concurrency", "image_enabled", b"image_enabled", "location", b"location", "model_limits", b"model_limits", "project_id", b"project_id", "project_name", b"project_name", "provider", b"provider", "proxy_url", b"proxy_url", "remark", b"remark", "secret", b"secret", "video_concurrency", b"video_concurrency", "video_enabled", b"video_enabled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__image_concurrency: _TypeAlias = _typing.Literal["image_concurrency"]  # noqa: Y015
     _WhichOneofArgType__image_concurrency: _TypeAlias = _typing.Literal["_image_concurrency", b"_image_concurrency"]  # noqa: Y015
@@ -281,7 +287,7 @@ class UpdateTokenRequest(_message.Message):
     @_builtins.property
     def token(self) -> _token_pb2.Token:
         """New values. `token_id` says which one. Writable: remark, project_id, project_name, image_enabled, video_enabled,
-        image_concurrency, video_concurrency.
+        image_concurrency, video_concurrency, model_limits (as a whole).
         """
 
     @_builtins.property

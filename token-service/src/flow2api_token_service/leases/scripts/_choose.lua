@@ -53,17 +53,25 @@ local function fits_pattern(model, pattern)
   return string.find(model, '^' .. string.gsub(escaped, '%*', '.*') .. '$') ~= nil
 end
 
+local function own_or(own, of_setting)
+  if own == cjson.null then
+    return of_setting
+  end
+  return own
+end
+
 -- How many leases for the candidate's model the token may be given within a minute, and hold.
 local function model_limits(token_id, candidate)
+  local per_minute, at_once = candidate.per_minute or -1, candidate.at_once or -1
   local own = redis.call('HGET', P .. ':token:' .. token_id, 'limits')
   if own and own ~= '' then
     for _, row in ipairs(cjson.decode(own)) do
       if fits_pattern(candidate.model, row[1]) then
-        return row[2], row[3]
+        return own_or(row[2], per_minute), own_or(row[3], at_once)
       end
     end
   end
-  return candidate.per_minute or -1, candidate.at_once or -1
+  return per_minute, at_once
 end
 
 local function has_room_for_model(wish, token_id, candidate)

@@ -10,7 +10,8 @@
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
---                            limits: '' or JSON of [[model or pattern, per minute, at once]], the token's own limits
+--                            limits: '' or JSON of [[model or pattern, per minute, at once]], the token's own limits;
+--                            null leaves one to the setting
 --                            credits_sent, credits_received: when the call began and ended that told the credits
 --                            state: active | resting (until a time) | watched (until a look upstream) | off (until a person)
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)

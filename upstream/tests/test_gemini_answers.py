@@ -38,14 +38,14 @@ def candidate(*parts, **more):
 
 class TestImageBody:
     async def test_references_are_inline_in_standard_base64(self):
-        body = await image_body("gemini", ImageCall("gemini-3.1-flash-image", "cat", "16:9", "2K", 7, [PICTURE]))
+        body = image_body("gemini", ImageCall("gemini-3.1-flash-image", "cat", "16:9", "2K", 7, [PICTURE]))
         text, picture = body["contents"][0]["parts"]
         assert text == {"text": "cat"}
         assert picture["inlineData"] == {"mimeType": "image/png", "data": base64.b64encode(PNG).decode()}
         assert body["generationConfig"]["imageConfig"] == {"aspectRatio": "16:9", "imageSize": "2K"}
 
     async def test_old_model_is_not_told_a_size(self):
-        body = await image_body("gemini", ImageCall("gemini-2.5-flash-image", "cat", "1:1", "1K", 7))
+        body = image_body("gemini", ImageCall("gemini-2.5-flash-image", "cat", "1:1", "1K", 7))
         assert body["generationConfig"]["imageConfig"] == {"aspectRatio": "1:1"}
 
 
@@ -120,12 +120,12 @@ class TestImageAnswer:
 
 
 class TestVideoBody:
-    async def body(self, kind, images=(), source=None):
+    def body(self, kind, images=(), source=None):
         call = VideoCall("gemini-omni-1.1-flash", kind, "boat", "16:9", 8, "720p", 7, images, source, "rain")
-        return await video_body("gemini", call)
+        return video_body("gemini", call)
 
     async def test_frame_of_every_body(self):
-        body = await self.body(VideoKind.TEXT)
+        body = self.body(VideoKind.TEXT)
         assert body["response_format"] == {
             "type": "video",
             "aspect_ratio": "16:9",
@@ -146,12 +146,12 @@ class TestVideoBody:
         ],
     )
     async def test_task_of_each_kind(self, kind, image_count, task):
-        body = await self.body(kind, [PICTURE] * image_count)
+        body = self.body(kind, [PICTURE] * image_count)
         assert body["generation_config"]["video_config"] == {"task": task}
         assert [piece["type"] for piece in body["input"][0]["content"]] == ["text"] + ["image"] * image_count
 
     async def test_extension_names_the_interaction_before(self):
-        body = await self.body(VideoKind.EXTEND, source=GoogleMedia("v1_before").handle("gemini"))
+        body = self.body(VideoKind.EXTEND, source=GoogleMedia("v1_before").handle("gemini"))
         assert body["previous_interaction_id"] == "v1_before"
 
     @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ class TestVideoBody:
     )
     async def test_what_it_cannot_make_is_refused_before_asking(self, kind, images):
         with pytest.raises(UpstreamFailure) as raised:
-            await self.body(kind, images)
+            self.body(kind, images)
         assert raised.value.failure_class is FailureClass.BAD_INPUT
 
 

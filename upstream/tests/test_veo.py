@@ -30,9 +30,9 @@ def wire(number):
     return {"bytesBase64Encoded": base64.b64encode(bytes([number])).decode(), "mimeType": "image/png"}
 
 
-async def body(kind, images=(), extras=None, **more):
+def body(kind, images=(), extras=None, **more):
     call = VideoCall("veo", kind, "a kite", "9:16", 8, "1080p", 7, images, **more)
-    return await clip_body(call, extras or VeoExtras())
+    return clip_body(call, extras or VeoExtras())
 
 
 def status(answer):
@@ -41,7 +41,7 @@ def status(answer):
 
 async def test_every_option_is_said():
     extras = VeoExtras(parameters={"seed": 7, "generateAudio": False, "storageUri": "gs://b/o/"})
-    made = await body(VideoKind.TEXT, extras=extras, negative_prompt="blur", person_generation="allow_adult")
+    made = body(VideoKind.TEXT, extras=extras, negative_prompt="blur", person_generation="allow_adult")
     assert made == {
         "instances": [{"prompt": "a kite"}],
         "parameters": {
@@ -71,11 +71,11 @@ async def test_every_option_is_said():
     ],
 )
 async def test_pictures_have_their_places(kind, count, expected):
-    assert (await body(kind, PICTURES[:count]))["instances"] == [{"prompt": "a kite", **expected}]
+    assert body(kind, PICTURES[:count])["instances"] == [{"prompt": "a kite", **expected}]
 
 
 async def test_extension_names_its_clip():
-    made = await body(VideoKind.EXTEND, extras=VeoExtras(source={"gcsUri": "gs://b/a.mp4", "mimeType": "video/mp4"}))
+    made = body(VideoKind.EXTEND, extras=VeoExtras(source={"gcsUri": "gs://b/a.mp4", "mimeType": "video/mp4"}))
     assert made["instances"][0]["video"]["gcsUri"] == "gs://b/a.mp4"
 
 
@@ -84,7 +84,7 @@ async def test_extension_names_its_clip():
 )
 async def test_what_a_kind_cannot_take_is_bad_input(kind, count):
     with pytest.raises(UpstreamFailure) as raised:
-        await body(kind, PICTURES[:count])
+        body(kind, PICTURES[:count])
     assert raised.value.failure_class is FailureClass.BAD_INPUT
 
 

@@ -1,20 +1,20 @@
-"""Whole base64 texts, large ones off the event loop."""
+"""Base64 texts: pictures on their way up, and whole ones that came, large ones off the event loop."""
 
 import asyncio
 import base64
 import binascii
 
+from flow2api_upstream.http_body import Base64Text
 from flow2api_upstream.port import SourceImage
 
 _LARGE_BYTES = 128 * 1024
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-async def encode_image(image: SourceImage) -> str:
-    """Standard base64 with padding."""
-    if len(image.data) > _LARGE_BYTES:
-        return (await asyncio.to_thread(base64.b64encode, image.data)).decode("ascii")
-    return base64.b64encode(image.data).decode("ascii")
+def encode_image(image: SourceImage) -> str | Base64Text:
+    """Standard base64 with padding, for a member of `json_body`; of a large picture it is made while it is sent."""
+    text = Base64Text(image.data)
+    return text if len(text) > _LARGE_BYTES else text.read_at(0, len(text)).decode("ascii")
 
 
 async def decode_text(text: str) -> bytes:

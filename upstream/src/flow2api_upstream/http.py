@@ -11,12 +11,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from curl_cffi import CurlError, CurlOpt
 from curl_cffi.requests import Response
 
+from flow2api_upstream.http_body import StreamedBody
 from flow2api_upstream.http_errors import failure_of
 from flow2api_upstream.http_sessions import PooledSession, SessionPool, on_curl_handle
 from flow2api_upstream.http_transfer import Transfer
@@ -44,7 +45,7 @@ class HttpRequest:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | StreamedBody | None = field(default=None, repr=False)
     timeout: timedelta | None = None
     proxy_url: str = field(default="", repr=False)
     paid: bool = False
@@ -97,11 +98,6 @@ class HttpStream:
     def is_success(self) -> bool:
         """2xx."""
         return 200 <= self.status < 300
-
-
-def json_body(value: object) -> bytes:
-    """Compact JSON in UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
@@ -210,7 +206,7 @@ class HttpClient:
             response = await session.request(
                 request.method,
                 request.url,
-                data=request.body,
+                **_content_of(request.body),
                 headers={**request.headers, **request.credentials},
                 timeout=self._curl_timeout(timeout),
                 content_callback=transfer.receive,
@@ -275,6 +271,11 @@ async def _beginning(body: AsyncIterator[bytes]) -> bytes:
         if len(collected) >= _ERROR_BODY_BYTES:
             break
     return collected[:_ERROR_BODY_BYTES]
+
+
+def _content_of(body: bytes | StreamedBody | None) -> dict[str, Any]:
+    """The argument of curl_cffi that the body belongs in; what has a reader is read while it is sent."""
+    return {"content": body.reader()} if isinstance(body, StreamedBody) else {"data": body}
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import NewType, Protocol
 
+from flow2api_common.file_bytes import FileBytes
+
 OperationHandle = NewType("OperationHandle", str)
 """JSON text that names a submitted video operation for its provider."""
 
@@ -101,9 +103,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """An input picture. ``mime_type`` is by its bytes."""
+    """An input picture. ``mime_type`` is by its bytes. A large one is better left in its file: it is read while it is
+    sent."""
 
-    data: bytes = field(repr=False)
+    data: bytes | FileBytes = field(repr=False)
     mime_type: str
 
 

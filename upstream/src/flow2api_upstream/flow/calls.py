@@ -9,7 +9,8 @@ from typing import Literal
 from flow2api_common.clock import Clock
 from flow2api_upstream.flow.classify import Scope, failure_of_answer, malformed
 from flow2api_upstream.flow.cookies import session_cookie_header
-from flow2api_upstream.http import HttpAnswer, HttpClient, HttpRequest, json_body
+from flow2api_upstream.http import HttpAnswer, HttpClient, HttpRequest
+from flow2api_upstream.http_body import json_body
 from flow2api_upstream.json_reading import as_object
 from flow2api_upstream.port import Account, AccountTier, FailureClass, UpstreamFailure
 from flow2api_upstream.settings import UpstreamSettings

@@ -18,7 +18,7 @@ async def upload_image(calls: FlowCalls, account: Account, image: SourceImage) -
     body = {
         "clientContext": client_context(account),
         "fileName": f"reference.{extension_of(image.mime_type)}",
-        "imageBytes": await encode_image(image),
+        "imageBytes": encode_image(image),
         "isHidden": False,
         "isUserUploaded": True,
         "mimeType": image.mime_type,

@@ -10,7 +10,8 @@ from flow2api_upstream.gemini.api import GeminiApi
 from flow2api_upstream.google.calls import GoogleCalls
 from flow2api_upstream.google.classify import Scope, upstream
 from flow2api_upstream.google.handles import GoogleMedia
-from flow2api_upstream.http import HttpRequest, json_body, origin_of
+from flow2api_upstream.http import HttpRequest, origin_of
+from flow2api_upstream.http_body import StreamedBody, json_body
 from flow2api_upstream.json_reading import as_object, object_at, text_at
 from flow2api_upstream.port import Account, SourceImage, UploadedImage
 
@@ -62,7 +63,7 @@ async def _upload(calls: GoogleCalls, api: GeminiApi, account: Account, image: S
         "POST",
         url,
         headers={"x-goog-upload-offset": "0", "x-goog-upload-command": "upload, finalize"},
-        body=image.data,
+        body=image.data if isinstance(image.data, bytes) else StreamedBody([image.data]),
         timeout=calls.settings.upload_timeout,
         proxy_url=account.proxy_url,
         repeatable=False,

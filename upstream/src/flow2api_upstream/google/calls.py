@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 from flow2api_common.clock import Clock
 from flow2api_upstream.google.classify import Scope, failure_of_answer, upstream
 from flow2api_upstream.google.short_json import shortened_json
-from flow2api_upstream.http import HttpAnswer, HttpClient, HttpRequest, HttpStream, json_body
+from flow2api_upstream.http import HttpAnswer, HttpClient, HttpRequest, HttpStream
+from flow2api_upstream.http_body import json_body
 from flow2api_upstream.json_reading import as_object
 from flow2api_upstream.port import Account, UpstreamFailure
 from flow2api_upstream.settings import UpstreamSettings

@@ -30,7 +30,7 @@ async def generate_image(calls: GoogleCalls, account: Account, call: ImageCall) 
         account,
         "POST",
         calls.api.model_url(account, call.upstream_model, "generateContent"),
-        await image_body(calls.api.provider, call),
+        image_body(calls.api.provider, call),
         scope=scope,
         timeout=calls.settings.image_timeout,
         paid=True,
@@ -40,13 +40,13 @@ async def generate_image(calls: GoogleCalls, account: Account, call: ImageCall) 
     return await image_result(answer, call.seed)
 
 
-async def image_body(provider: str, call: ImageCall) -> dict[str, object]:
+def image_body(provider: str, call: ImageCall) -> dict[str, object]:
     """The body of ``generateContent`` for one picture."""
     image_config = {"aspectRatio": call.aspect_ratio} if call.aspect_ratio else {}
     if call.resolution and not call.upstream_model.startswith(_WITHOUT_IMAGE_SIZE):
         image_config["imageSize"] = call.resolution
     parts: list[dict[str, object]] = [{"text": call.prompt}]
-    parts += [await _picture(provider, image) for image in call.references]
+    parts += [_picture(provider, image) for image in call.references]
     return {
         "contents": [{"role": "user", "parts": parts}],
         "generationConfig": {
@@ -58,9 +58,9 @@ async def image_body(provider: str, call: ImageCall) -> dict[str, object]:
     }
 
 
-async def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
+def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
     if image.inline is not None:
-        data = await encode_image(image.inline)
+        data = encode_image(image.inline)
         return {"inlineData": {"mimeType": image.inline.mime_type, "data": data}}
     media = uploaded_uri(provider, image)
     return {"fileData": {"mimeType": media.mime_type, "fileUri": media.uri}}

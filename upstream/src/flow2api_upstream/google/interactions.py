@@ -65,7 +65,7 @@ async def submit_video(calls: GoogleCalls, account: Account, call: VideoCall, *,
         account,
         "POST",
         calls.api.interactions_url(account),
-        await video_body(calls.api.provider, call, bucket=bucket),
+        video_body(calls.api.provider, call, bucket=bucket),
         scope=Scope.GENERATION_WITH_MEDIA if has_media else calls.api.generation_scope,
         timeout=calls.settings.video_submit_timeout,
         paid=True,
@@ -78,7 +78,7 @@ async def submit_video(calls: GoogleCalls, account: Account, call: VideoCall, *,
     return VideoSubmission(operation=handle, operation_name=interaction)
 
 
-async def video_body(provider: str, call: VideoCall, *, bucket: str = "") -> dict[str, object]:
+def video_body(provider: str, call: VideoCall, *, bucket: str = "") -> dict[str, object]:
     """The body of a creation. Raises BAD_INPUT for what the kind cannot take."""
     rule = KINDS.get(call.kind)
     if rule is None or not rule.min_images <= len(call.images) <= rule.max_images:
@@ -89,7 +89,7 @@ async def video_body(provider: str, call: VideoCall, *, bucket: str = "") -> dic
     prompt = prompt_text(call.prompt, call.negative_prompt)
     if prompt:
         parts.append({"type": "text", "text": prompt})
-    parts += [await _picture(provider, image) for image in call.images]
+    parts += [_picture(provider, image) for image in call.images]
     body: dict[str, object] = {
         "model": call.upstream_model,
         "input": [{"type": "user_input", "content": parts}],
@@ -123,9 +123,9 @@ def _delivery(provider: str, bucket: str) -> dict[str, object]:
     return {"delivery": "uri", "gcs_uri": bucket} if bucket else {"delivery": "inline"}
 
 
-async def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
+def _picture(provider: str, image: UploadedImage) -> dict[str, object]:
     if image.inline is not None:
-        return {"type": "image", "mime_type": image.inline.mime_type, "data": await encode_image(image.inline)}
+        return {"type": "image", "mime_type": image.inline.mime_type, "data": encode_image(image.inline)}
     media = uploaded_uri(provider, image)
     return {"type": "image", "mime_type": media.mime_type, "uri": media.uri}
 

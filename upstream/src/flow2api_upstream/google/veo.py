@@ -53,7 +53,7 @@ async def submit_video(calls: GoogleCalls, account: Account, call: VideoCall, ex
         account,
         "POST",
         calls.api.model_url(account, call.upstream_model, "predictLongRunning"),
-        await clip_body(call, extras),
+        clip_body(call, extras),
         scope=Scope.GENERATION_WITH_MEDIA if call.source else calls.api.generation_scope,
         timeout=calls.settings.video_submit_timeout,
         paid=True,
@@ -64,13 +64,13 @@ async def submit_video(calls: GoogleCalls, account: Account, call: VideoCall, ex
     return VideoSubmission(operation=GoogleOperation(operation=name).handle(calls.api.provider), operation_name=name)
 
 
-async def clip_body(call: VideoCall, extras: VeoExtras) -> dict[str, object]:
+def clip_body(call: VideoCall, extras: VeoExtras) -> dict[str, object]:
     """The body of ``predictLongRunning``. Raises BAD_INPUT for what the kind cannot take."""
     fewest, most = KINDS.get(call.kind, (1, 0))
     if not fewest <= len(call.images) <= most:
         raise UpstreamFailure(FailureClass.BAD_INPUT, f"Veo makes no clip like this: {call.kind}.", reason="video_kind")
     instance: dict[str, object] = {"prompt": call.prompt} if call.prompt else {}
-    images = [await _picture(image) for image in call.images]
+    images = [_picture(image) for image in call.images]
     match call.kind:
         case VideoKind.FIRST_FRAME:
             instance["image"] = images[0]
@@ -108,7 +108,7 @@ def no_source() -> UpstreamFailure:
     return UpstreamFailure(FailureClass.BAD_INPUT, "An extension needs a clip that Veo has made.", reason="source")
 
 
-async def _picture(image: UploadedImage) -> dict[str, str]:
+def _picture(image: UploadedImage) -> dict[str, object]:
     if image.inline is None:
         raise UpstreamFailure(FailureClass.BAD_INPUT, "Veo needs the picture itself.", reason="image_missing")
-    return {"bytesBase64Encoded": await encode_image(image.inline), "mimeType": image.inline.mime_type}
+    return {"bytesBase64Encoded": encode_image(image.inline), "mimeType": image.inline.mime_type}

@@ -13,6 +13,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
+from flow2api_common.file_bytes import FileBytes, pieces_of
 from flow2api_common.media_store import MediaStore, media_key
 from flow2api_common.media_url import Bucket, read_media_url
 from flow2api_testing.s3 import S3Server
@@ -61,6 +62,23 @@ class TestPut:
         await store.put(KEY, b"first", content_type="video/mp4")
         await store.put(KEY, b"second", content_type="video/mp4")
         assert await store.get(KEY, max_bytes=100) == b"second"
+
+
+class TestHold:
+    @pytest.mark.parametrize("size_bytes", [0, 1000, 3 * MIB])
+    async def test_what_is_held_outlives_the_file(self, store: MediaStore, size_bytes: int) -> None:
+        await store.put(KEY, b"x" * size_bytes, content_type="image/png")
+        held = await store.hold(KEY, max_bytes=3 * MIB)
+        await store.delete(KEY)
+        assert isinstance(held, FileBytes) == (size_bytes > MIB)
+        assert b"".join(pieces_of(held)) == b"x" * size_bytes
+
+    async def test_nothing_is_held_past_the_limit_or_of_a_missing_file(self, store: MediaStore) -> None:
+        await store.put(KEY, b"x" * MIB, content_type="image/png")
+        with pytest.raises(InvalidArgument):
+            await store.hold(KEY, max_bytes=MIB - 1)
+        with pytest.raises(NotFound):
+            await store.hold("media/xx/none.png", max_bytes=MIB)
 
 
 class TestPutStream:

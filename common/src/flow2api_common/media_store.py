@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
+from flow2api_common.file_bytes import FileBytes, FileBytesWriter
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import extension_of
 from flow2api_common.media_url import Bucket, read_media_url
@@ -32,6 +33,7 @@ _PART_BYTES = 5 * 1024 * 1024
 _PARTS_UNDER_WAY = 2
 _CHUNKS_WAITING = 2
 _READ_CHUNK_BYTES = 256 * 1024
+_IN_MEMORY_BYTES = 256 * 1024
 _ABORT_TIMEOUT = timedelta(seconds=10)
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _READ_TIMEOUT = timedelta(seconds=30)
@@ -122,6 +124,27 @@ class MediaStore:
             result = await obstore.get_async(self._store, key)
             _check_size(result.meta["size"], max_bytes)
             return bytes(await result.bytes_async())
+
+    async def hold(self, key: str, *, max_bytes: int) -> bytes | FileBytes:
+        """A whole file that stays readable although it is removed from the store: small ones in memory, others on disk.
+
+        Raises NotFound, InvalidArgument (MEDIA_TOO_LARGE).
+        """
+        with _store_errors():
+            result = await obstore.get_async(self._store, key)
+            size_bytes = result.meta["size"]
+            _check_size(size_bytes, max_bytes)
+            if size_bytes <= _IN_MEMORY_BYTES:
+                return bytes(await result.bytes_async())
+            if self._directory is not None:
+                return await asyncio.to_thread(FileBytes.open, self._directory / key)
+            writer = FileBytesWriter()
+            try:
+                async for piece in result.stream(min_chunk_size=_READ_CHUNK_BYTES):
+                    await asyncio.to_thread(writer.write, bytes(piece))
+                return writer.finish()
+            finally:
+                writer.discard()
 
     async def read(self, key: str, *, start: int, end: int) -> bytes:
         """The bytes from ``start`` to before ``end``, which must lie within the file. Raises NotFound."""

@@ -68,6 +68,9 @@ class MediaRetentionSettings(BaseServiceSettings):
     """How long uploaded input pictures are kept."""
     upload_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
     """Largest input picture."""
+    upload_bytes_at_once: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Bytes of large input pictures that are in memory at a time, to be looked at and stored; further ones wait in
+    temporary files (``TMPDIR``)."""
     request_log_retention: Duration = timedelta(days=30)
     """How long the request log is kept."""
     cleanup_interval: Duration = timedelta(minutes=5)

@@ -24,7 +24,7 @@ from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
 if TYPE_CHECKING:
     from flow2api_gateway.gateway import Gateway
 
-INLINE_BYTES: Final = 4 << 20
+INLINE_BYTES: Final = 1 << 20
 CHUNK_BYTES: Final = 1 << 20
 _UPLOAD_SECONDS: Final = 120.0
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "JPEG2000")

@@ -104,7 +104,7 @@ class ImageJobCreation:
         key = None
         if wanted.request_id:
             key = RequestKey(wanted.api_key_id, kept_key(wanted.request_id, wanted.request_scope))
-        digest = request_hash(wanted, checked.pictures) if key is not None else ""
+        digest = await request_hash(wanted, checked.pictures) if key is not None else ""
         generation_id = new_id("image")
         files: Sequence[MediaRow] | None = None
         quota: RequestQuota | None = None

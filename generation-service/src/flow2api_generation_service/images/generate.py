@@ -96,7 +96,7 @@ class GenerateImages:
                     yield event
             return
         key = RequestKey(request.api_key_id, kept_key(request.request_id, request.request_scope))
-        digest = request_hash(request, checked.pictures)
+        digest = await request_hash(request, checked.pictures)
         async with aclosing(self._repeatable(key, digest, checked)) as events:
             async for event in events:
                 yield event

@@ -13,7 +13,7 @@ from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.image_plan import ImageFacts, ImagePlan
 from flow2api_generation_service.catalog.model import Modality
 from flow2api_generation_service.idempotency_keys import check_key
-from flow2api_generation_service.media.pictures import Picture
+from flow2api_generation_service.media.input_pictures import InputPicture, digest_of
 from flow2api_generation_service.media.service import MediaService
 from flow2api_proto.generation.v1 import image_pb2
 
@@ -30,7 +30,7 @@ class ImageRequest:
 
     plan: ImagePlan
     prompt: str = field(repr=False)
-    pictures: tuple[Picture, ...] = field(repr=False)
+    pictures: tuple[InputPicture, ...] = field(repr=False)
     first_seed: int
     image_count: int
     api_key_id: str
@@ -46,7 +46,7 @@ class ImageRequest:
 
 
 async def read_request(request: image_pb2.GenerateImageRequest, catalog: Catalog, media: MediaService) -> ImageRequest:
-    """Check a request and load its pictures.
+    """Check a request and open its pictures.
 
     Raises NotFound (MODEL_NOT_FOUND, MEDIA_NOT_FOUND) and InvalidArgument naming ``model``, ``prompt``, ``n``,
     ``seed``, ``request_id``, or what the catalog refuses.
@@ -71,7 +71,7 @@ def check_request(request: image_pb2.GenerateImageRequest, catalog: Catalog) -> 
 
 
 def planned_request(
-    request: image_pb2.GenerateImageRequest, pictures: Sequence[Picture], catalog: Catalog
+    request: image_pb2.GenerateImageRequest, pictures: Sequence[InputPicture], catalog: Catalog
 ) -> ImageRequest:
     """A checked request with its pictures, and how to make it. Raises what the catalog refuses."""
     plan = catalog.plan_image(
@@ -94,7 +94,7 @@ def planned_request(
     )
 
 
-def request_hash(request: image_pb2.GenerateImageRequest, pictures: Sequence[Picture]) -> str:
+async def request_hash(request: image_pb2.GenerateImageRequest, pictures: Sequence[InputPicture]) -> str:
     """A digest of everything that the client asked for, without its idempotency key.
 
     ``pictures`` are those of the request. They count by their content, because a repeat uploads large ones anew, under
@@ -104,7 +104,7 @@ def request_hash(request: image_pb2.GenerateImageRequest, pictures: Sequence[Pic
     body.CopyFrom(request)
     body.request_id = body.request_scope = ""
     for image, picture in zip(body.input_images, pictures, strict=True):
-        image.data = hashlib.sha256(picture.data).digest()
+        image.data = await digest_of(picture)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 
 

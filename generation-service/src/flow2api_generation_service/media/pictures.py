@@ -23,7 +23,7 @@ _FORMATS: Final = {
     "image/jp2": "JPEG2000",
 }
 # docs/upstream/flow.md, section 6: the others are better re-encoded first.
-_SAFE_INPUTS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+SAFE_INPUTS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
 class NotAPicture(Exception):
@@ -47,7 +47,7 @@ async def look_at(data: bytes) -> Picture:
 
 async def as_input(picture: Picture) -> Picture:
     """The picture in a form that every upstream takes: PNG, JPEG and WebP stay, others become PNG."""
-    if picture.content_type in _SAFE_INPUTS:
+    if picture.content_type in SAFE_INPUTS:
         return picture
     return await asyncio.to_thread(_to_png, picture)
 

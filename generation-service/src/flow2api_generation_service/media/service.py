@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
+from flow2api_common.file_bytes import FileBytes
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore, media_key
 from flow2api_generation_service.input_media import needed_input_media
+from flow2api_generation_service.media.byte_turns import ByteTurns
+from flow2api_generation_service.media.input_pictures import InputPicture, TooManyBytes, received, whole
 from flow2api_generation_service.media.models import MediaRow
-from flow2api_generation_service.media.pictures import NotAPicture, Picture, as_input, look_at
+from flow2api_generation_service.media.pictures import SAFE_INPUTS, NotAPicture, Picture, as_input, look_at
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.settings import MediaRetentionSettings
 from flow2api_proto.generation.v1 import media_pb2
@@ -47,6 +51,7 @@ class MediaService:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._turns = ByteTurns(settings.upload_bytes_at_once)
 
     async def put_picture(self, picture: Picture, origin: Origin) -> MediaRow:
         """Store the bytes of a generated picture; the row is the caller's to record, with what else belongs to it."""
@@ -61,18 +66,18 @@ class MediaService:
     async def save_upload(self, chunks: AsyncIterator[bytes], *, api_key_id: str, file_name: str) -> MediaRow:
         """Store an input picture for later requests. Raises InvalidArgument with INVALID_IMAGE."""
         limit = self._settings.upload_max_bytes
-        data = bytearray()
-        async for chunk in chunks:
-            data += chunk
-            if len(data) > limit:
-                raise _invalid_image(f"The file is larger than {limit // (1024 * 1024)} MiB.")
         try:
-            picture = await as_input(await look_at(bytes(data)))
-        except NotAPicture as exc:
-            raise _invalid_image(str(exc)) from exc
-        row = await self._put(
-            picture, Origin(api_key_id=api_key_id), keep=self._settings.upload_retention, file_name=file_name[:255]
-        )
+            content = await received(chunks, max_bytes=limit)
+        except TooManyBytes as exc:
+            raise _invalid_image(f"The file is larger than {limit // (1024 * 1024)} MiB.") from exc
+        # A slow sender keeps nobody waiting: its turn comes when all is there.
+        async with self._turns.turn(len(content)) if isinstance(content, FileBytes) else nullcontext():
+            row = await self._put(
+                await self._looked_at(await whole(content)),
+                Origin(api_key_id=api_key_id),
+                keep=self._settings.upload_retention,
+                file_name=file_name[:255],
+            )
         await self.record(row)
         return row
 
@@ -140,36 +145,44 @@ class MediaService:
         picture = await self.load_input_picture(media_id)
         return SourceImage(data=picture.data, mime_type=picture.content_type)
 
-    async def load_input_picture(self, media_id: str) -> Picture:
+    async def load_input_picture(self, media_id: str) -> InputPicture:
         """The same, looked at."""
         async with self._database.transaction(read_only=True) as session:
             row = await MediaRepository(session).get(media_id, now=None)
         if row is None:
             raise NotFound("An input image of the job does not exist any more.", reason="MEDIA_NOT_FOUND")
-        return await self._picture_of(await self._bytes_of(row))
+        return await self._stored_picture(row)
 
-    async def load_picture(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> Picture:
-        """An input picture: given inline, or stored (uploaded, or made by us for the same key).
+    async def load_picture(self, image: media_pb2.InputImage, *, api_key_id: str = "") -> InputPicture:
+        """An input picture: given inline, or stored (uploaded, or made by us for the same key). A large stored one is
+        only opened, and stays readable although the file goes.
 
         Raises InvalidArgument for ``input_images`` when it is no picture, NotFound MEDIA_NOT_FOUND.
         """
         match image.WhichOneof("source"):
             case "data":
-                data = image.data
+                return _as_input_picture(await self._inline_picture(image.data))
             case "media_id":
-                data = await self._bytes_of(await self.get(image.media_id, api_key_id=api_key_id))
+                return await self._stored_picture(await self.get(image.media_id, api_key_id=api_key_id))
             case _:
                 raise _invalid_image("An input image has neither data nor a media id.")
-        if len(data) > self._settings.upload_max_bytes:
-            raise _invalid_image(f"An input image is larger than {self._settings.upload_max_bytes // 2**20} MiB.")
-        return await self._picture_of(data)
 
-    async def _bytes_of(self, row: MediaRow) -> bytes:
+    async def _stored_picture(self, row: MediaRow) -> InputPicture:
         if row.size_bytes > self._settings.upload_max_bytes:
             raise _invalid_image("The stored file is too large to be an input image.")
-        return await self._store.get(row.object_key, max_bytes=self._settings.upload_max_bytes)
+        content = await self._store.hold(row.object_key, max_bytes=self._settings.upload_max_bytes)
+        if row.content_type in SAFE_INPUTS and row.width and row.height:
+            # It was looked at when it was stored.
+            return InputPicture(data=content, content_type=row.content_type, width=row.width, height=row.height)
+        async with self._turns.turn(len(content)):
+            return _as_input_picture(await self._looked_at(await whole(content)))
 
-    async def _picture_of(self, data: bytes) -> Picture:
+    async def _inline_picture(self, data: bytes) -> Picture:
+        if len(data) > self._settings.upload_max_bytes:
+            raise _invalid_image(f"An input image is larger than {self._settings.upload_max_bytes // 2**20} MiB.")
+        return await self._looked_at(data)
+
+    async def _looked_at(self, data: bytes) -> Picture:
         try:
             return await as_input(await look_at(data))
         except NotAPicture as exc:
@@ -180,7 +193,9 @@ class MediaService:
         which is the job's own and goes once it is handed in."""
         if image.WhichOneof("source") == "media_id":
             return await self.get(image.media_id, api_key_id=api_key_id)
-        picture = await self.load_picture(image)
+        if image.WhichOneof("source") != "data":
+            raise _invalid_image("An input image has neither data nor a media id.")
+        picture = await self._inline_picture(image.data)
         origin = Origin(api_key_id=api_key_id, generation_id=generation_id)
         row = await self._put(picture, origin, keep=self._settings.upload_retention, file_name="")
         await self.record(row)
@@ -253,6 +268,12 @@ def media_to_grpc(row: MediaRow) -> media_pb2.Media:
     if row.expire_time is not None:
         media.expire_time.FromDatetime(row.expire_time)
     return media
+
+
+def _as_input_picture(picture: Picture) -> InputPicture:
+    return InputPicture(
+        data=picture.data, content_type=picture.content_type, width=picture.width, height=picture.height
+    )
 
 
 def _invalid_image(description: str) -> InvalidArgument:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from flow2api_generation_service.access import AccessClient, daily_budget
 from flow2api_generation_service.catalog.catalog import Catalog
 from flow2api_generation_service.catalog.video_plan import VideoFacts, VideoPlan
 from flow2api_generation_service.idempotency_keys import check_key, kept_key
+from flow2api_generation_service.media.input_pictures import digest_of
 from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.videos.charges import VideoCharges
 from flow2api_generation_service.videos.inputs import source_clip
@@ -141,7 +141,7 @@ class VideoCreation:
         body.CopyFrom(request)
         for image in body.input_images:
             picture = await self._media.load_picture(image, api_key_id=request.api_key_id)
-            image.data = hashlib.sha256(picture.data).digest()
+            image.data = await digest_of(picture)
         return request_digest(body)
 
     async def _find(self, request: video_pb2.CreateVideoRequest, digest: str) -> str | None:

@@ -29,6 +29,7 @@ from flow2api_proto.access.v1 import access_service_pb2, access_service_pb2_grpc
 from flow2api_proto.generation.v1 import generation_service_pb2_grpc, image_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_sandbox.server import RunningSandbox
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_upstream.port import Account, Secret
 from flow2api_upstream.registry import ProviderRegistry, build_registry
 from flow2api_upstream.settings import UpstreamSettings
@@ -323,7 +324,7 @@ def start_service(
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[GenerationClient]:
         settings = generation_settings.model_copy(update=changes)
-        await migrate(settings)
+        await migrate_by_copy(settings, migrate)
         async with running_generation_service(settings) as service:
             channel = open_channel(service.address, service_token=service_token)
             yield GenerationClient(generation_service_pb2_grpc.GenerationServiceStub(channel), api_key_id)
@@ -342,7 +343,7 @@ async def client(start_service: StartService) -> AsyncIterator[GenerationClient]
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated database, once of each kind."""
-    await migrate(load_settings(DatabaseSettings, database_url=database_url))
+    await migrate_by_copy(load_settings(DatabaseSettings, database_url=database_url), migrate)
     opened = Database(SecretStr(database_url), schema=SCHEMA)
     yield opened
     await opened.aclose()

@@ -25,6 +25,7 @@ from flow2api_poller_service.settings import PollerServiceSettings
 from flow2api_proto.events.v1 import video_events_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_sandbox.server import RunningSandbox
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_testing.waiting import eventually
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate
@@ -52,7 +53,7 @@ async def token_addr(
         secret_key=secret_key,
         **upstream_settings.model_dump(include=set(UpstreamSettings.model_fields)),
     )
-    await migrate(settings)
+    await migrate_by_copy(settings, migrate)
     async with running_token_service(settings) as service:
         yield service.address
 

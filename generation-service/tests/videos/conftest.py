@@ -22,6 +22,7 @@ from flow2api_poller_service.composition import running_poller_service
 from flow2api_poller_service.settings import PollerServiceSettings
 from flow2api_proto.generation.v1 import generation_service_pb2_grpc, video_pb2
 from flow2api_sandbox.server import RunningSandbox
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_testing.waiting import eventually
 
 API_KEY = "key_1"
@@ -115,7 +116,7 @@ async def videos(start_videos: StartVideos, pool: Any) -> AsyncIterator[VideoCli
 @pytest_asyncio.fixture
 async def sqlite_database(sqlite_url: str) -> AsyncIterator[Database]:
     """A migrated SQLite database, where the kind does not matter."""
-    await migrate(load_settings(DatabaseSettings, database_url=sqlite_url))
+    await migrate_by_copy(load_settings(DatabaseSettings, database_url=sqlite_url), migrate)
     opened = Database(SecretStr(sqlite_url), schema=SCHEMA)
     yield opened
     await opened.aclose()

@@ -18,6 +18,7 @@ from flow2api_common.grpc_client import open_channel
 from flow2api_common.settings import load_settings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.tokens.v1 import project_service_pb2_grpc, proxy_service_pb2_grpc, token_service_pb2_grpc
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_testing.programs import Program
 from flow2api_testing.waiting import eventually
 from flow2api_token_service.composition import running_token_service
@@ -88,7 +89,7 @@ def token_settings(upstream_settings, sqlite_url, redis_url, service_token, secr
 
 @pytest.fixture
 async def start_replica(token_settings, clock, service_token) -> StartReplica:
-    await migrate(token_settings)
+    await migrate_by_copy(token_settings, migrate)
 
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[RunningReplica]:
@@ -111,7 +112,7 @@ async def start_replica(token_settings, clock, service_token) -> StartReplica:
 @pytest.fixture
 async def start_replica_process(token_settings, clock, service_token, tmp_path):
     """Replicas in processes of their own, to be killed: gives their program and their stub."""
-    await migrate(token_settings)
+    await migrate_by_copy(token_settings, migrate)
 
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[tuple[Program, token_service_pb2_grpc.TokenServiceAsyncStub]]:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from flow2api_common.database import Database
 from flow2api_common.settings import DatabaseSettings, load_settings
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_token_service.migrate import migrate
 from flow2api_token_service.models_base import SCHEMA
 from flow2api_token_service.tokens.models import TokenRow, TokenStatsRow
@@ -20,7 +21,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def database(database_url) -> AsyncIterator[Database]:
-    await migrate(load_settings(DatabaseSettings, database_url=database_url))
+    await migrate_by_copy(load_settings(DatabaseSettings, database_url=database_url), migrate)
     database = Database(SecretStr(database_url), schema=SCHEMA)
     yield database
     await database.aclose()

@@ -195,7 +195,12 @@ async def _build(
         database=database, vault=vault, secret_key=settings.secret_key, hash_keys=hash_keys, clock=clock
     )
     index = PoolIndex(redis)
-    changes = TokenChanges(database=database, index=index, clock=clock)
+    changes = TokenChanges(
+        database=database,
+        index=index,
+        clock=clock,
+        quotas_per_project=[name for name in registry.names if registry.get(name).capabilities.quotas_per_project],
+    )
 
     access_changes = AccessChanges(redis=redis)
     api_keys = ApiKeys(

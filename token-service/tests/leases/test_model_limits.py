@@ -136,6 +136,30 @@ async def test_what_a_tokens_own_limit_does_not_say_is_that_of_the_setting(index
     assert isinstance(await index.acquire(wish(veo(per_minute=-1, at_once=5))), Refusal)
 
 
+class TestSharedQuotas:
+    async def test_tokens_of_a_project_are_counted_together(self, index: Any, token: Any, wish: Any) -> None:
+        await index.put([token(1, quota_group="p"), token(2, quota_group="p"), token(3)])
+        found = [taken(await index.acquire(wish(veo(at_once=1)))).token_id for _ in range(2)]
+        assert 3 in found
+        assert isinstance(await index.acquire(wish(veo(at_once=1))), Refusal)
+
+    async def test_their_minute_is_one(self, index: Any, token: Any, wish: Any) -> None:
+        await index.put([token(1, quota_group="p"), token(2, quota_group="p")])
+        unused = taken(await index.acquire(wish(veo(per_minute=2))))
+        taken(await index.acquire(wish(veo(per_minute=2))))
+        assert isinstance(await index.acquire(wish(veo(per_minute=2))), Refusal)
+        await index.release(unused, nonce="n", verdict=Verdict.NEUTRAL, was_unused=True)
+        taken(await index.acquire(wish(veo(per_minute=2))))
+
+    async def test_a_lease_ends_where_it_was_counted(self, index: Any, token: Any, wish: Any) -> None:
+        await index.put([token(1, quota_group="p"), token(2, quota_group="p")])
+        lease = taken(await index.acquire(wish(veo(at_once=1))))
+        moved = lease.token_id
+        await index.put([token(moved, quota_group="q", revision=2)])
+        await index.release(lease, nonce="n", verdict=Verdict.OK)
+        assert {taken(await index.acquire(wish(veo(at_once=1)))).token_id for _ in range(2)} == {1, 2}
+
+
 def test_limits_of_the_settings() -> None:
     limits = ModelLimits(PoolSettings().model_limits)
     assert limits.of("vertex", "veo-3.1-generate-001") == ModelLimit(requests_per_minute=50, concurrency=10)

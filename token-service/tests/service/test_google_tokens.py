@@ -241,6 +241,32 @@ class TestInThePool:
         assert [(rest.upstream_model, rest.reason) for rest in token.rests] == [(MODEL, reason)]
         assert word in token.rests[0].message
 
+    async def test_a_quota_rests_all_accounts_of_its_project_in_that_location(self, pool, sandbox, two):
+        sandbox.world.identity.service_accounts[EMAIL.format(2)].projects.add("sandbox-project-1")
+        other = await pool.add(sandbox.service_account_key(2), project_id="sandbox-project-1", location=two[0].location)
+        while (taken := await pool.lease()).lease.token_id != two[0].token_id:
+            await pool.end(taken.lease, token_pb2.OUTCOME_OK)
+
+        await pool.end(taken.lease, token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED)
+
+        rests = [(await pool.read(token)).rests for token in (two[0], other, two[1])]
+        assert [[rest.reason for rest in each] for each in rests] == [["quota"], ["quota"], []]
+        assert rests[0][0].until_time == rests[1][0].until_time
+        assert await pool.served() == {"europe-west4"}
+
+    async def test_a_tokens_own_limits_are_set_and_taken_back(self, pool, two):
+        await pool.stub.DeleteToken(pb.DeleteTokenRequest(token_id=two[1].token_id))
+        limits = [token_pb2.ModelLimit(upstream_model="gemini-*", concurrency=1)]
+        mask = FieldMask(paths=["model_limits"])
+        change = token_pb2.Token(token_id=two[0].token_id, model_limits=limits)
+        await pool.stub.UpdateToken(pb.UpdateTokenRequest(token=change, update_mask=mask))
+        await pool.lease()
+        with pytest.raises(CapacityError):
+            await pool.lease()
+        change.ClearField("model_limits")
+        await pool.stub.UpdateToken(pb.UpdateTokenRequest(token=change, update_mask=mask))
+        await pool.lease()
+
     async def test_several_models_at_their_limits_do_not_cool_the_whole_token(self, pool, sandbox):
         token = await pool.add(sandbox.service_account_key(1))
         for model in ("a", "b", "c"):

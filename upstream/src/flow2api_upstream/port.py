@@ -279,7 +279,8 @@ class Capabilities:
     """What a provider can do; matched against what a request needs.
 
     ``has_locations``: an account is one project in one location. ``quotas_per_model``: limits are counted per model, so
-    that reaching several of them says nothing about the account as a whole.
+    that reaching several of them says nothing about the account as a whole. ``quotas_per_project``: accounts of one
+    project, in one location, share them.
     """
 
     images: bool
@@ -291,6 +292,7 @@ class Capabilities:
     max_operations_per_check: int
     has_locations: bool = False
     quotas_per_model: bool = False
+    quotas_per_project: bool = False
 
 
 @dataclass(frozen=True, slots=True)

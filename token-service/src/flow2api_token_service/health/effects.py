@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from flow2api_common.errors import NotFound
 from flow2api_common.logs import get_logger
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.health.rows import health_of, store_health
@@ -16,6 +19,8 @@ from flow2api_upstream.registry import ProviderRegistry
 log = get_logger(__name__)
 
 GENERATION = "generation"
+_OF_THE_PROJECT = frozenset({Outcome.RATE_LIMITED, Outcome.MODEL_QUOTA_EXHAUSTED, Outcome.TIER_DENIED})
+"""What a quota says, and so concerns everybody who shares it."""
 
 
 class HealthEffects:
@@ -55,6 +60,8 @@ class HealthEffects:
 
         cause = Cause(actor=GENERATION, cause=outcome, detail=upstream_reason)
         row = await self._changes.change(token_id, change, cause=cause)
+        if outcome in _OF_THE_PROJECT:
+            await self._rest_others(row, upstream_model, cause)
         if before != after:
             log.info(
                 "token_state_changed",
@@ -65,3 +72,24 @@ class HealthEffects:
                 outcome=outcome,
                 upstream_reason=upstream_reason[:100],
             )
+
+    async def _rest_others(self, row: TokenRow, upstream_model: str, cause: Cause) -> None:
+        """Rest those that share the quota as long as this one: their next calls would meet the same answer."""
+        others = await self._changes.sharing_quota(row)
+        rest = health_of(row).rests.get(upstream_model) if others else None
+        if rest is None:
+            return
+        shared = rest
+
+        def rest_too(other: TokenRow, now: datetime) -> bool:
+            health = health_of(other)
+            own = health.rests.get(upstream_model)
+            if shared.until <= max(now, own.until if own is not None else now):
+                return False
+            store_health(other, replace(health, rests={**health.rests, upstream_model: shared}))
+            return True
+
+        for token_id in others:
+            # One that was removed meanwhile needs no rest.
+            with suppress(NotFound):
+                await self._changes.change(token_id, rest_too, cause=cause)

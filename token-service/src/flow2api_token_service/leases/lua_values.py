@@ -122,6 +122,7 @@ def entry_args(entry: PoolEntry, *, credits_are_fresh: bool) -> dict[str, Any]:
         "image": entry.image_limit,
         "video": entry.video_limit,
         "limits": _own_limits(entry),
+        "quota": entry.quota_group,
         "sick": entry.is_sick,
         "rests": [[model, epoch_ms(until)] for model, until in entry.rests.items()],
     }

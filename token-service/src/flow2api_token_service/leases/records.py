@@ -200,6 +200,8 @@ class PoolEntry:
     """Until when the token rests, per upstream model."""
     model_limits: tuple[OwnLimit, ...] = ()
     """The token's own limits, the first that fits counting."""
+    quota_group: str = ""
+    """With whom it shares the limits of models: tokens of the same group are counted together; empty for alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +15,7 @@ from flow2api_token_service.health.announce import announce
 from flow2api_token_service.health.events import Cause, event_of_new, events_between
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.leases.pool_index import PoolIndex
+from flow2api_token_service.leases.records import PoolEntry
 from flow2api_token_service.projects.rows import work_in
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.pool_entry import entry_of
@@ -29,10 +30,14 @@ _CLOCK_SKEW = timedelta(minutes=1)
 class TokenChanges:
     """Writes tokens. SQL is the truth: what Redis has missed is written there again by `resync` and `retry`."""
 
-    def __init__(self, *, database: Database, index: PoolIndex, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, index: PoolIndex, clock: Clock, quotas_per_project: Collection[str] = ()
+    ) -> None:
+        """``quotas_per_project``: the providers whose tokens share quotas with those of the same project."""
         self._database = database
         self._index = index
         self._clock = clock
+        self._quotas_per_project = frozenset(quotas_per_project)
         self._missed: set[int] = set()
 
     async def add(self, row: TokenRow, *, cause: Cause) -> TokenRow:
@@ -82,6 +87,15 @@ class TokenChanges:
         await self._publish(row, credits_are_fresh=credits_are_fresh)
         return row
 
+    async def sharing_quota(self, row: TokenRow) -> Sequence[int]:
+        """The other tokens that share the quotas of this one."""
+        if row.provider not in self._quotas_per_project or not row.project_id:
+            return ()
+        async with self._database.transaction(read_only=True) as session:
+            return await TokenRepository(session).ids_of_project(
+                row.provider, row.project_id, row.location, other_than=row.id
+            )
+
     async def delete(self, token_id: int) -> None:
         """Remove one token. Raises NotFound."""
         async with self._database.transaction() as session:
@@ -102,7 +116,7 @@ class TokenChanges:
         """Write one token to Redis as SQL has it, or take it out when it is gone."""
         rows = await self._read_page(after_id=token_id - 1, limit=1)
         if rows and rows[0].id == token_id:
-            await self._index.put([entry_of(rows[0])])
+            await self._index.put([self._entry_of(rows[0])])
         else:
             await self._index.remove([token_id])
 
@@ -112,7 +126,7 @@ class TokenChanges:
         while True:
             async with self._database.transaction(read_only=True) as session:
                 rows = await TokenRepository(session).changed_since(since - _CLOCK_SKEW, limit=_PAGE, after_id=after_id)
-            await self._index.put([entry_of(row) for row in rows])
+            await self._index.put([self._entry_of(row) for row in rows])
             if len(rows) < _PAGE:
                 return
             after_id = rows[-1].id
@@ -124,7 +138,7 @@ class TokenChanges:
         after_id = 0
         while True:
             rows = await self._read_page(after_id=after_id, limit=_PAGE)
-            await self._index.put([entry_of(row) for row in rows])
+            await self._index.put([self._entry_of(row) for row in rows])
             in_sql.update(row.id for row in rows)
             if len(rows) < _PAGE:
                 break
@@ -136,9 +150,12 @@ class TokenChanges:
         async with self._database.transaction(read_only=True) as session:
             return await TokenRepository(session).page(after_id=after_id, limit=limit, now=self._clock())
 
+    def _entry_of(self, row: TokenRow) -> PoolEntry:
+        return entry_of(row, shares_quotas=row.provider in self._quotas_per_project)
+
     async def _publish(self, row: TokenRow, *, credits_are_fresh: bool) -> None:
         try:
-            await self._index.put([entry_of(row)], credits_are_fresh=credits_are_fresh)
+            await self._index.put([self._entry_of(row)], credits_are_fresh=credits_are_fresh)
         except DependencyUnavailable:
             self._remember(row.id)
 

@@ -9,8 +9,11 @@ from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.own_limits import read_limits
 
 
-def entry_of(row: TokenRow) -> PoolEntry:
-    """What choosing needs to know; the row's stats and rests must be loaded."""
+def entry_of(row: TokenRow, *, shares_quotas: bool) -> PoolEntry:
+    """What choosing needs to know; the row's stats and rests must be loaded.
+
+    ``shares_quotas``: its provider counts quotas by project.
+    """
     health = health_of(row)
     if health.state is TokenState.ACTIVE:
         state = IndexState.ACTIVE
@@ -36,6 +39,7 @@ def entry_of(row: TokenRow) -> PoolEntry:
         is_sick=health.is_sick,
         rests={model: rest.until for model, rest in health.rests.items()},
         model_limits=read_limits(row.model_limits),
+        quota_group=f"{row.provider}/{row.project_id}/{row.location}" if shares_quotas and row.project_id else "",
     )
 
 

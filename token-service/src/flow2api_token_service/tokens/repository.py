@@ -73,6 +73,16 @@ class TokenRepository:
         statement = select(TokenRow.id).where(TokenRow.provider == provider, is_known).order_by(TokenRow.id).limit(1)
         return (await self._session.execute(statement)).scalar_one_or_none()
 
+    async def ids_of_project(self, provider: str, project_id: str, location: str, *, other_than: int) -> Sequence[int]:
+        """Tokens of a project in a location, by ascending id."""
+        statement = select(TokenRow.id).where(
+            TokenRow.provider == provider,
+            TokenRow.project_id == project_id,
+            TokenRow.location == location,
+            TokenRow.id != other_than,
+        )
+        return (await self._session.execute(statement.order_by(TokenRow.id))).scalars().all()
+
     async def page(
         self, *, after_id: int, limit: int, provider: str = "", state: TokenState | None = None, now: datetime
     ) -> Sequence[TokenRow]:

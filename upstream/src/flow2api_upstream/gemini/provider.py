@@ -43,6 +43,7 @@ _CAPABILITIES = Capabilities(
     refreshes=False,
     max_operations_per_check=checks.MAX_OPERATIONS_PER_CHECK,
     quotas_per_model=True,
+    quotas_per_project=True,
 )
 
 

@@ -46,6 +46,7 @@ _CAPABILITIES = Capabilities(
     max_operations_per_check=checks.MAX_OPERATIONS_PER_CHECK,
     has_locations=True,
     quotas_per_model=True,
+    quotas_per_project=True,
 )
 
 

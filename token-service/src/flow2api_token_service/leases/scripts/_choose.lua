@@ -76,13 +76,17 @@ end
 
 local function has_room_for_model(wish, token_id, candidate)
   local per_minute, at_once = model_limits(token_id, candidate)
-  if at_once >= 0 and redis.call('SCARD', model_live_key(token_id, candidate.model)) >= at_once then
+  if per_minute < 0 and at_once < 0 then
+    return true
+  end
+  local scope = quota_scope(token_id)
+  if at_once >= 0 and redis.call('SCARD', model_live_key(scope, candidate.model)) >= at_once then
     return false
   end
   if per_minute < 0 then
     return true
   end
-  local key = begun_key(token_id, candidate.model)
+  local key = begun_key(scope, candidate.model)
   local since = '(' .. now - MINUTE_MS
   local count = redis.call('ZCOUNT', key, since, '+inf')
   if count < per_minute then
@@ -96,7 +100,7 @@ end
 
 local function count_in_minute(token_id, candidate, lease_id)
   if model_limits(token_id, candidate) >= 0 then
-    local key = begun_key(token_id, candidate.model)
+    local key = begun_key(quota_scope(token_id), candidate.model)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now - MINUTE_MS)
     redis.call('ZADD', key, now, lease_id)
     redis.call('PEXPIRE', key, MINUTE_MS)

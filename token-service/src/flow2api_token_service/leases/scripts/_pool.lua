@@ -12,6 +12,7 @@
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
 --                            limits: '' or JSON of [[model or pattern, per minute, at once]], the token's own limits;
 --                            null leaves one to the setting
+--                            quota: '' or what it shares its models' limits with, such as a project in a location
 --                            credits_sent, credits_received: when the call began and ended that told the credits
 --                            state: active | resting (until a time) | watched (until a look upstream) | off (until a person)
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
@@ -19,14 +20,14 @@
 --   P:wakeups                sorted set of token ids by the time at which they leave their state by themselves
 --   P:cool:<id>              sorted set of upstream models by the time until which the token rests for them
 --   P:live:<id>:K            sorted set of the token's lease ids by deadline
---   P:modellive:<id>:<model> set of the token's lease ids for an upstream model
---   P:begun:<id>:<model>     sorted set of the lease ids of the last minute for a model by when they were taken; only where
+--   P:modellive:<scope>:<model>  set of the lease ids for an upstream model of a token, or of those that share its quota
+--   P:begun:<scope>:<model>  sorted set of the lease ids of the last minute for a model by when they were taken; only where
 --                            their number is limited
 --   P:keylive:<api key>      sorted set of the API key's lease ids by deadline
 --   P:keylimits              hash: API key id -> generations in flight allowed
 --   P:keyrevisions           hash: API key id -> revision of its limit and weight
 --   P:deadlines:K            sorted set of all lease ids by deadline
---   P:lease:<lease id>       hash: token kind key model request candidate attempt offered ('1' until accepted)
+--   P:lease:<lease id>       hash: token kind key model request candidate attempt scope offered ('1' until accepted)
 --   P:request:<request id>   lease id, while the lease lives
 --   P:done:<lease id>        who released it; kept for an hour, so that an outcome counts once
 --   P:stats:<id>             hash of counters that are not yet in SQL;  P:stats:dirty  set of those token ids
@@ -61,12 +62,18 @@ local function live_key(token_id, kind)
   return P .. ':live:' .. token_id .. ':' .. kind
 end
 
-local function model_live_key(token_id, model)
-  return P .. ':modellive:' .. token_id .. ':' .. model
+local function model_live_key(scope, model)
+  return P .. ':modellive:' .. scope .. ':' .. model
 end
 
-local function begun_key(token_id, model)
-  return P .. ':begun:' .. token_id .. ':' .. model
+local function begun_key(scope, model)
+  return P .. ':begun:' .. scope .. ':' .. model
+end
+
+-- Under what the leases of a token are counted for the limits of a model.
+local function quota_scope(token_id)
+  local quota = redis.call('HGET', P .. ':token:' .. token_id, 'quota')
+  return quota and quota ~= '' and quota or token_id
 end
 
 local function load_token(token_id)
@@ -144,7 +151,7 @@ end
 -- Forgets a live lease and gives its room back; `was_unused` says that nothing was asked of the upstream under it, so that it
 -- does not count in its minute. An offer that nobody has taken never is used.
 local function end_lease(lease_id, was_unused)
-  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'token', 'kind', 'key', 'request', 'model', 'offered')
+  local row = redis.call('HMGET', P .. ':lease:' .. lease_id, 'token', 'kind', 'key', 'request', 'model', 'offered', 'scope')
   if not row[1] then
     for _, kind in ipairs(KINDS) do
       redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
@@ -155,9 +162,11 @@ local function end_lease(lease_id, was_unused)
   redis.call('ZREM', live_key(token_id, kind), lease_id)
   redis.call('ZREM', P .. ':deadlines:' .. kind, lease_id)
   redis.call('DEL', P .. ':lease:' .. lease_id)
-  redis.call('SREM', model_live_key(token_id, row[5]), lease_id)
+  -- What it was counted under, also when the token has been given another project meanwhile.
+  local scope = row[7] or token_id
+  redis.call('SREM', model_live_key(scope, row[5]), lease_id)
   if was_unused or row[6] then
-    redis.call('ZREM', begun_key(token_id, row[5]), lease_id)
+    redis.call('ZREM', begun_key(scope, row[5]), lease_id)
   end
   if key ~= '' then
     redis.call('ZREM', P .. ':keylive:' .. key, lease_id)
@@ -217,11 +226,12 @@ end
 
 -- Writes a lease down as live.
 local function enter_lease(lease, token, deadline)
+  local scope = quota_scope(token.id)
   redis.call('ZADD', live_key(token.id, lease.kind), deadline, lease.id)
   redis.call('ZADD', P .. ':deadlines:' .. lease.kind, deadline, lease.id)
   redis.call('HSET', P .. ':lease:' .. lease.id, 'token', token.id, 'kind', lease.kind, 'key', lease.key,
-    'model', lease.model, 'request', lease.request, 'candidate', lease.candidate, 'attempt', lease.attempt)
-  redis.call('SADD', model_live_key(token.id, lease.model), lease.id)
+    'model', lease.model, 'request', lease.request, 'candidate', lease.candidate, 'attempt', lease.attempt, 'scope', scope)
+  redis.call('SADD', model_live_key(scope, lease.model), lease.id)
   if lease.key ~= '' then
     redis.call('ZADD', P .. ':keylive:' .. lease.key, deadline, lease.id)
   end

@@ -1,7 +1,7 @@
 -- Writes tokens into the index as SQL has them. An older revision never replaces a newer one. Leases are left alone.
 --
 -- args: tokens = [{id, provider, tier, credits ('' for none), credits_are_fresh, revision, state, until_ms (0 for none),
---                  image, video (limits; -1 unlimited, 0 off), limits = '' or JSON (_pool.lua), sick,
+--                  image, video (limits; -1 unlimited, 0 off), limits = '' or JSON, quota (_pool.lua), sick,
 --                  rests = [[model, until_ms]]}]
 -- answer: {}
 
@@ -38,7 +38,7 @@ local function put(new)
   redis.call('SADD', P .. ':tokens', new.id)
   redis.call('HSET', P .. ':token:' .. new.id, 'provider', new.provider, 'tier', new.tier, 'revision', new.revision,
     'state', new.state, 'until', new.until_ms, 'image', new.image, 'video', new.video, 'limits', new.limits,
-    'sick', new.sick and '1' or '0')
+    'quota', new.quota, 'sick', new.sick and '1' or '0')
   if new.credits_are_fresh or not old then
     redis.call('HSET', P .. ':token:' .. new.id, 'credits', new.credits)
   end

@@ -3,7 +3,11 @@
 Servers start when a test first asks for one, in pytest's main thread, and end with it, also on ``kill -9``.
 """
 
-from flow2api_testing.folders import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from flow2api_testing.folders import (
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 from flow2api_testing.own_redis import own_redis
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
@@ -31,6 +35,7 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "pytest_collection_modifyitems",
+    "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "redis_server",
     "redis_url",

@@ -3,6 +3,7 @@ takes longest begins first."""
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import pytest
@@ -35,3 +36,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFolderSc
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long folders first; among themselves, and the rest, stay in the random order."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG_FOLDERS))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """``--numprocesses auto``: three for two cores, as most tests wait for servers and programs half of their time."""
+    return max(2, len(os.sched_getaffinity(0)) * 3 // 2)

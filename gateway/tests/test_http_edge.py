@@ -7,11 +7,13 @@ import gzip
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from flow2api_common.errors import InternalError
+from flow2api_testing.gateway_peers.content import API_KEY
 
 CHAT = {"model": "gemini-3.1-flash-image", "messages": [{"role": "user", "content": "a cat"}]}
 
@@ -180,9 +182,12 @@ async def test_unknown_paths_and_methods(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v1/videos", "GET, POST"),
-        ("POST", "/v1/videos/video_1", "DELETE, GET"),
-        ("PUT", "/v1/images/generations", "GET, POST"),
+        ("PUT", "/v1/videos", "GET, HEAD, POST"),
+        ("POST", "/v1/videos/video_1", "DELETE, GET, HEAD"),
+        ("POST", "/v1/videos/video_1/events", "GET"),
+        ("HEAD", "/v1/videos/video_1/events", "GET"),
+        ("HEAD", "/v1/chat/completions", "POST"),
+        ("PUT", "/v1/images/generations", "GET, HEAD, POST"),
         ("GET", "/v1/chat/completions", "POST"),
         ("DELETE", "/v1beta/models", "GET"),
         ("PUT", "/v1beta/models/gemini-3.1-flash-image:generateContent", "GET, POST"),
@@ -197,6 +202,39 @@ async def test_a_wrong_method_is_told_all_that_the_path_takes(
 ) -> None:
     response = await client.request(method, path)
     assert (response.status_code, response.headers["allow"]) == (405, allowed)
+
+
+async def test_head_is_get_without_its_body(address: str) -> None:
+    async with httpx.AsyncClient(base_url=address, headers={"authorization": f"Bearer {API_KEY}"}) as client:
+        for path, status in (("/v1/models", 200), ("/v1/videos?limit=2", 200), ("/v1/videos/video_no", 404)):
+            head, whole = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (whole.status_code, b"") == (status, b"")
+            assert head.headers["content-length"] == whole.headers["content-length"]
+    async with httpx.AsyncClient(base_url=address) as stranger:
+        assert (await stranger.head("/v1/models")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /v1/models HTTP/1.1", 400),
+        ("GET /v1beta/models HTTP/1.1", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: a/b@c d", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: [::1]:8000", 200),
+        ("GET /healthz HTTP/1.1\r\nhost:", 200),
+        ("GET /healthz HTTP/1.0", 200),
+    ],
+)
+async def test_a_request_says_once_which_host_it_means(address: str, head: str, status: int) -> None:
+    parts = urlsplit(address)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"{head}\r\nconnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert int(answer.split()[1]) == status
+    assert (b'"Host' in answer or b"'Host'" in answer) == (status == 400)
 
 
 async def test_every_answer_has_its_headers(client: httpx.AsyncClient) -> None:

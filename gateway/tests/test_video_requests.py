@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import httpx
@@ -292,6 +293,43 @@ async def test_an_earlier_video_as_the_reference_is_gone_on_from(client: httpx.A
         body = {"model": "veo-3.1-fast", "prompt": "and then", "input_reference": reference}
         assert (await client.post("/v1/videos", json=body)).status_code == 200
         assert world.generation.video_requests[-1].source_video_id == source
+    form = {"model": "veo-3.1-fast", "prompt": "and then", "input_reference": f' {{"id": "{source}"}}'}
+    assert (await client.post("/v1/videos", data=form)).status_code == 200
+    assert world.generation.video_requests[-1].source_video_id == source
+
+
+@pytest.mark.parametrize(("path", "param"), [("/v1/videos", "input_reference"), ("/v1/videos/edits", "video")])
+async def test_an_earlier_video_that_is_not_there_names_its_field(
+    client: httpx.AsyncClient, path: str, param: str
+) -> None:
+    response = await client.post(path, json={**GOOD, param: "video_nope"})
+    assert (response.status_code, response.json()["error"]["param"]) == (404, param)
+
+
+async def test_a_form_says_objects_as_json_text(client: httpx.AsyncClient, world: Any) -> None:
+    url = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    form = {**GOOD, "input_reference": json.dumps({"image_url": url}), "reference_images": json.dumps([url])}
+    assert (await client.post("/v1/videos", data=form)).status_code == 200
+    assert len(world.generation.video_requests[0].input_images) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "param"),
+    [
+        ('{"image_url": ', "input_reference"),
+        ("{}", "input_reference"),
+        ('{"file_id": "a\\u0000b"}', "input_reference.file_id"),
+        ('{"image_url": "https://a\\u0000b.example/"}', "input_reference.image_url"),
+        ("[[]]", "input_reference"),
+        ("[" * 5000, "input_reference"),
+    ],
+)
+async def test_json_text_that_says_nothing_is_refused_by_name(
+    client: httpx.AsyncClient, world: Any, text: str, param: str
+) -> None:
+    response = await client.post("/v1/videos", data={**GOOD, "input_reference": text})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert not world.generation.video_requests
 
 
 @pytest.mark.parametrize("name", ["prompt", "model", "seed"])

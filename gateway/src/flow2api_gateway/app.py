@@ -30,6 +30,7 @@ from flow2api_gateway.admin import (
     webhook_endpoints,
 )
 from flow2api_gateway.documented_app import DocumentedApp
+from flow2api_gateway.edge.head_requests import HeadRequests, serves_head
 from flow2api_gateway.edge.paths import TrailingSlash
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
@@ -115,6 +116,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     app.add_exception_handler(Flow2APIError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_middleware(HeadRequests)
     if gateway.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -161,7 +163,8 @@ def _methods_of(request: Request) -> set[str]:
     # The application itself has those of the documentation, and keeps the others inside its routers.
     routes = [*request.app.routes, *(route for router in _ROUTERS for route in router.routes)]
     fitting = [route for route in routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE]
-    return {method for route in fitting for method in route.methods or ()}
+    methods = {method for route in fitting for method in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods and serves_head(request.url.path) else methods
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

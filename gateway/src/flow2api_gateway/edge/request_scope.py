@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flow2api_common.errors import Flow2APIError, InternalError
+from flow2api_common.errors import Flow2APIError, InternalError, InvalidArgument
 from flow2api_common.logs import get_logger
 from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
 from flow2api_gateway.edge.answer_headers import noting_headers
@@ -37,6 +38,7 @@ _SECURITY_HEADERS: Final[Mapping[str, str]] = {
 _HTTPS_HEADERS: Final[Mapping[str, str]] = {"strict-transport-security": "max-age=31536000"}
 # nginx's word for "the client has gone"; nobody receives it.
 _CLIENT_GONE: Final = 499
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 log = get_logger(__name__)
 
 
@@ -82,8 +84,8 @@ class _Answer:
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         IN_FLIGHT.inc()
         try:
-            if "\0" in self._scope["path"] or b"%00" in self._scope["query_string"]:
-                app = self._rendered(nul_character())
+            if (wrong := _wrong_head(self._scope)) is not None:
+                app = self._rendered(wrong)
             await app(self._scope, receive, self._send_with_headers)
         except ClientDisconnect:
             self._status = self._status or _CLIENT_GONE
@@ -127,6 +129,17 @@ class _Answer:
                 status=self._status,
                 duration_ms=round(seconds * 1000, 1),
             )
+
+
+def _wrong_head(scope: Scope) -> InvalidArgument | None:
+    """What nobody may ask, whoever it is."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        return nul_character()
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    # HTTP/1.0 knows no Host. Source: RFC 9112, section 3.2; RFC 3986, section 3.2.2.
+    if (not hosts and scope["http_version"] == "1.1") or len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)):
+        return InvalidArgument("The request needs one valid 'Host' header.", reason="INVALID_REQUEST")
+    return None
 
 
 def _context_headers(scope: Scope) -> dict[str, str]:

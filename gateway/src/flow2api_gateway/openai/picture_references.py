@@ -1,13 +1,16 @@
 """One picture in any of the forms in which clients refer to one outside a conversation.
 
 A file; a URL or data URL; ``{"image_url": …}``, also with ``{"url": …}`` inside; ``{"file_id": …}``: the id of an
-earlier picture. Source: docs/upstream/openai.md, sections 7 and 8.
+earlier picture; an object also as JSON text, which is all that a form has. Source: docs/upstream/openai.md,
+sections 7 and 8.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any
+
+import orjson
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_gateway.edge.uploaded_files import UploadedFile
@@ -18,10 +21,22 @@ _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
 
 
+def reference_of(value: Any, param: str) -> Any:
+    """What clients write as text into a form although it is an object or a list, as ``{"file_id": …}``; everything
+    else as it is. Raises InvalidArgument naming ``param``."""
+    if not (isinstance(value, str) and value.lstrip().startswith(("{", "["))):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidArgument.of(param, f"'{param}' is neither a URL, an id, nor valid JSON.") from exc
+
+
 def picture_source(
     value: Any, param: str, *, role: media_pb2.InputImageRole.ValueType = media_pb2.INPUT_IMAGE_ROLE_UNSPECIFIED
 ) -> PictureSource:
     """Where the picture is. Raises InvalidArgument naming ``param`` or the part of it that is wrong."""
+    value = reference_of(value, param)
     if isinstance(value, UploadedFile):
         if not value.size_bytes:
             raise InvalidArgument.of(param, "The file is empty.", reason="INVALID_IMAGE")

@@ -160,7 +160,9 @@ class VideoCreation:
         async with self._database.transaction(read_only=True) as session:
             job = await JobRepository(session).get(request.source_video_id, api_key_id=request.api_key_id)
         if job is None:
-            raise video_not_found(request.source_video_id)
+            missing = video_not_found(request.source_video_id)
+            missing.violations = (FieldViolation("source_video_id", missing.message),)
+            raise missing
         return source_clip(job)
 
     async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:

@@ -13,6 +13,7 @@ import grpc
 
 from flow2api_common.errors import (
     FailedPrecondition,
+    FieldViolation,
     Flow2APIError,
     InvalidArgument,
     NotFound,
@@ -136,6 +137,10 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
         if request.request_id in self.video_ids_by_request:
             video = self.videos[self.video_ids_by_request[request.request_id]]
             return video_pb2.CreateVideoResponse(video=video, replayed=True)
+        if request.source_video_id and request.source_video_id not in self.videos:
+            missing = NotFound("There is no such video.", reason="VIDEO_NOT_FOUND")
+            missing.violations = (FieldViolation("source_video_id", missing.message),)
+            raise missing
         if request.duration_seconds not in (0, 4, 8):
             raise InvalidArgument.of("duration_seconds", "The model makes clips of 8 or 4 seconds.")
         video_id = f"video_{len(self.videos) + 1}"

@@ -89,7 +89,7 @@ async def _answer(
 ) -> Response:
     form = answer_form(body)
     with client_fields(IMAGE_FIELDS):
-        check_image_values(body, model, picture_count=len(sources))
+        check_image_values(body, model, pictures=sources)
         pictures = await input_images(gateway, sources, api_key_id=api_key_id)
         generation = image_request(body, model, pictures, api_key_id=api_key_id, request_id=idempotency_key(request))
         generation.request_scope = idempotency_scope(request)

@@ -5,11 +5,13 @@ Source: docs/upstream/openai.md, section 7.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_gateway.media.conversion import PictureFormat
 from flow2api_gateway.openai.images.schemas import ImageGenerationRequest
 from flow2api_gateway.openai.options import (
@@ -92,7 +94,9 @@ def form_of(options: Mapping[str, str]) -> ImageAnswerForm:
     )
 
 
-def check_image_values(request: ImageGenerationRequest, model: model_pb2.Model, *, picture_count: int) -> None:
+def check_image_values(
+    request: ImageGenerationRequest, model: model_pb2.Model, *, pictures: Sequence[PictureSource]
+) -> None:
     """Everything about the values that needs no picture to be fetched. Raises InvalidArgument naming the field."""
     if model.modality != model_pb2.MODALITY_IMAGE:
         raise InvalidArgument.of("model", f"The model '{request.model[:100]}' does not make pictures.")
@@ -100,11 +104,11 @@ def check_image_values(request: ImageGenerationRequest, model: model_pb2.Model, 
         raise InvalidArgument.of("prompt", "'prompt' must not be empty.")
     if len(request.prompt) > _MAX_PROMPT:
         raise InvalidArgument.of("prompt", f"'prompt' has more than {_MAX_PROMPT} characters.")
-    if picture_count > model.max_input_images:
+    if len(pictures) > model.max_input_images:
         raise InvalidArgument.of(
-            "image",
+            re.split(r"[\[.]", pictures[0].param)[0],
             f"The model '{request.model[:100]}' takes at most {model.max_input_images} pictures, "
-            f"{picture_count} were given.",
+            f"{len(pictures)} were given.",
         )
     image_request(request, model, (), api_key_id="", request_id="")
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flow2api_common.errors import FailedPrecondition
+from flow2api_common.errors import FailedPrecondition, FieldViolation, NotFound
 from flow2api_gateway.auth.dependencies import ApiKeyDep
 from flow2api_gateway.auth.models import usable_model
 from flow2api_gateway.edge.bodies import read_json
@@ -43,7 +43,7 @@ _SOURCE: Final = {"prompt": "at night", "video": {"id": "video_0190c2"}}
 async def edit(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """A new video from a completed one with another prompt."""
     body = await read_json_or_form(request, VideoEditRequest, gateway.settings.max_body_bytes)
-    return await _from_video(request, gateway, api_key, body, source_video(body.video))
+    return await _from_video(request, gateway, api_key, body, source_video(body.video), param="video")
 
 
 @router.post(
@@ -55,7 +55,8 @@ async def edit(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Res
 async def extend(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """A new video that goes on where a completed one ends."""
     body = await read_json_or_form(request, VideoExtendRequest, gateway.settings.max_body_bytes)
-    return await _from_video(request, gateway, api_key, body, source_video(body.video), wanted_seconds=body.seconds)
+    video_id, seconds = source_video(body.video), body.seconds
+    return await _from_video(request, gateway, api_key, body, video_id, param="video", wanted_seconds=seconds)
 
 
 @router.post(
@@ -77,10 +78,11 @@ async def _from_video(
     body: VideoRemixRequest,
     video_id: str,
     *,
+    param: str = "",
     wanted_seconds: str | float | None = None,
 ) -> Response:
     named = await usable_model(gateway.catalog, api_key, body.model) if body.model else None
-    source = await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id)
+    source = await _source(gateway, api_key, video_id, param)
     model = named or await usable_model(gateway.catalog, api_key, source.model_id)
     if video_status(source) != "completed":
         raise FailedPrecondition("Only a completed video can be gone on from.", reason="VIDEO_NOT_READY")
@@ -101,3 +103,13 @@ async def _from_video(
     with client_fields(VIDEO_FIELDS):
         accepted = await accept_video(gateway.peers.generation, job)
     return video_answer(gateway, accepted.video, webhook_secret=accepted.webhook_secret)
+
+
+async def _source(gateway: Gateway, api_key: access_service_pb2.ApiKey, video_id: str, param: str) -> video_pb2.Video:
+    """The video to go on from. Raises NotFound VIDEO_NOT_FOUND, naming the ``param`` that holds its id if any does."""
+    try:
+        return await get_video(gateway.peers.generation, video_id, api_key_id=api_key.api_key_id)
+    except NotFound as error:
+        if param:
+            error.violations = (FieldViolation(param, error.message),)
+        raise

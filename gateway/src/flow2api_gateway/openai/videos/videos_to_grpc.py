@@ -22,7 +22,7 @@ from flow2api_gateway.openai.options import (
     parse_size,
     video_step_of,
 )
-from flow2api_gateway.openai.picture_references import picture_source
+from flow2api_gateway.openai.picture_references import picture_source, reference_of
 from flow2api_gateway.openai.videos.deadlines import deadline_of
 from flow2api_gateway.openai.videos.schemas import VideoCreateRequest
 from flow2api_proto.generation.v1 import media_pb2, model_pb2, video_pb2
@@ -47,7 +47,8 @@ _MAX_METADATA: Final = 16
 
 def referred_video(request: VideoCreateRequest) -> str:
     """The id of an earlier video that ``input_reference`` names, to go on from; empty when it is a picture or none."""
-    return _named_id(request.input_reference) if _VIDEO_ID.fullmatch(_named_id(request.input_reference)) else ""
+    video_id = _named_id(reference_of(request.input_reference, "input_reference"))
+    return video_id if _VIDEO_ID.fullmatch(video_id) else ""
 
 
 def source_video(value: Any) -> str:
@@ -59,7 +60,7 @@ def source_video(value: Any) -> str:
         raise InvalidArgument.of(
             "video", "Uploaded videos are not taken: give the id of an earlier one.", reason="UNSUPPORTED_PARAMETER"
         )
-    video_id = _named_id(value)
+    video_id = _named_id(reference_of(value, "video"))
     if not video_id:
         raise InvalidArgument.of("video", "'video' must be the id of an earlier video.")
     return video_id
@@ -74,18 +75,21 @@ def _named_id(value: Any) -> str:
 def reference_sources(request: VideoCreateRequest) -> list[PictureSource]:
     """The pictures: the first frame or reference, further references, the last frame. Raises InvalidArgument."""
     sources: list[PictureSource] = []
-    if request.input_reference not in (None, "", []):
-        references = request.input_reference if isinstance(request.input_reference, list) else [request.input_reference]
-        sources += [picture_source(one, "input_reference") for one in references]
-    if request.reference_images not in (None, "", []):
-        images = request.reference_images if isinstance(request.reference_images, list) else [request.reference_images]
-        sources += [
-            picture_source(image, f"reference_images[{index}]", role=media_pb2.INPUT_IMAGE_ROLE_REFERENCE)
-            for index, image in enumerate(images)
-        ]
+    sources += [picture_source(one, "input_reference") for one in _listed(request.input_reference, "input_reference")]
+    sources += [
+        picture_source(image, f"reference_images[{index}]", role=media_pb2.INPUT_IMAGE_ROLE_REFERENCE)
+        for index, image in enumerate(_listed(request.reference_images, "reference_images"))
+    ]
     if request.last_frame not in (None, ""):
         sources.append(picture_source(request.last_frame, "last_frame", role=media_pb2.INPUT_IMAGE_ROLE_LAST_FRAME))
     return sources
+
+
+def _listed(value: Any, param: str) -> list[Any]:
+    value = reference_of(value, param)
+    if value in (None, "", []):
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def check_video_values(request: VideoCreateRequest, model: model_pb2.Model, *, picture_count: int) -> None:

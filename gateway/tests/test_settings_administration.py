@@ -6,6 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flow2api_proto.access.v1.access_service_pb2 import AuditEntry
+from flow2api_proto.generation.v1.settings_service_pb2 import SettingChange
 
 
 @pytest.mark.parametrize("path", ["/admin/settings", "/admin/routes", "/admin/settings/changes"])
@@ -72,6 +76,56 @@ async def test_a_wrong_change_of_routes_is_named(
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
+async def test_what_is_refused_together_changes_nothing(admin: httpx.AsyncClient, world: Any) -> None:
+    refused = await admin.put("/admin/settings", json={"media_retention": True, "other": 1})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "media_retention")
+    assert world.live_settings.actors == []
+    too_many = await admin.put("/admin/settings", json={f"name_{number}": 1 for number in range(51)})
+    assert (too_many.status_code, "At most 50" in too_many.json()["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+async def test_the_audit_log_tells_changes_of_settings_in_between(
+    admin: httpx.AsyncClient, world: Any, limit: int
+) -> None:
+    def at(second: int) -> Timestamp:
+        return Timestamp(seconds=second)
+
+    world.access.audit = [
+        AuditEntry(entry_id=9, action="token.create", actor="admin:a", outcome="ok", create_time=at(90)),
+        AuditEntry(entry_id=4, action="token.delete", actor="admin:b", outcome="ok", create_time=at(40)),
+        AuditEntry(entry_id=3, action="login", actor="admin:b", outcome="ok", create_time=at(30)),
+    ]
+    world.live_settings.changes = [
+        SettingChange(change_id=2, name="route:vertex/veo", actor="upstream", after_json="{}", create_time=at(50)),
+        SettingChange(
+            change_id=1, name="setting:media_retention", actor="admin:a", after_json="30", create_time=at(40)
+        ),
+    ]
+    entries: list[dict[str, Any]] = []
+    token = ""
+    while True:
+        answer = await admin.get("/admin/audit", params={"limit": limit, "page_token": token})
+        assert len(answer.json()) <= limit
+        entries += answer.json()
+        token = answer.headers.get("x-next-page-token", "")
+        if not token:
+            break
+    actions = [entry["action"] for entry in entries]
+    assert actions == ["token.create", "route.switch", "token.delete", "setting.update", "login"]
+    assert (entries[3]["target"], entries[3]["detail"], entries[3]["actor"]) == (
+        "media_retention",
+        "default -> 30",
+        "admin:a",
+    )
+    assert len({entry["id"] for entry in entries}) == len(entries)
+
+
+async def test_a_page_of_the_audit_log_that_was_never_given_out_is_refused(admin: httpx.AsyncClient) -> None:
+    answer = await admin.get("/admin/audit", params={"page_token": "x"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "page_token")
+
+
 async def test_changes_are_listed(admin: httpx.AsyncClient) -> None:
     answer = await admin.get("/admin/settings/changes")
     (change,) = answer.json()
@@ -81,4 +135,4 @@ async def test_changes_are_listed(admin: httpx.AsyncClient) -> None:
         None,
         30,
     )
-    assert answer.headers["x-next-page-token"] == "7"
+    assert "x-next-page-token" not in answer.headers

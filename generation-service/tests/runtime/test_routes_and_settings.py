@@ -152,6 +152,17 @@ class TestSettings:
         with pytest.raises(InvalidArgument, match=name):
             await live.change(name, value, actor="admin:a")
 
+    async def test_several_are_changed_together_or_not_at_all(self, live: LiveSettings, replica: Replica) -> None:
+        for wrong in ("upload_retention", 0), ("database_url", "x"), ("media_retention", 80):
+            with pytest.raises((InvalidArgument, NotFound)):
+                await live.change_all([("media_retention", 90), wrong], actor="admin:a")
+        assert await replica.store.changes(before_id=None, limit=10) == []
+        changed = await live.change_all([("upload_retention", 60), ("media_retention", 90)], actor="admin:a")
+        assert [(each.name, each.value) for each in changed] == [("upload_retention", 60), ("media_retention", 90)]
+        await live.change_all([("upload_retention", None), ("media_retention", 90)], actor="admin:a")
+        names = [row.name for row in await replica.store.changes(before_id=None, limit=10)]
+        assert names == ["setting:upload_retention", "setting:upload_retention", "setting:media_retention"]
+
     async def test_others_cannot_be_changed(self, live: LiveSettings) -> None:
         with pytest.raises(NotFound):
             await live.change("database_url", "x", actor="admin:a")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from flow2api_common.grpc_client import rpc_errors
+from flow2api_gateway.admin.audit_pages import audit_page
 from flow2api_gateway.admin.pages import page_headers, page_limit
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.admin.token_json import state_name, token_id_of
@@ -15,7 +16,6 @@ from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import GatewayDep
 from flow2api_gateway.openai.documents import ERRORS
-from flow2api_proto.access.v1 import access_service_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
@@ -46,11 +46,10 @@ async def audit(
     limit: Annotated[str, Query()] = "100",
     page_token: Annotated[str, Query()] = "",
 ) -> Response:
-    """Administrative changes, newest first; the header ``x-next-page-token`` names the next page."""
-    listing = access_service_pb2.ListAuditLogRequest(page_size=page_limit(limit, _MAX_PAGE), page_token=page_token)
-    with rpc_errors("token"):
-        page = await gateway.peers.access.ListAuditLog(listing)
-    return json_response([_entry_json(entry) for entry in page.entries], headers=page_headers(page.next_page_token))
+    """Administrative changes, those of settings and routes among them, newest first; the header ``x-next-page-token``
+    names the next page."""
+    page = await audit_page(gateway, size=page_limit(limit, _MAX_PAGE), page_token=page_token)
+    return json_response(page.entries, headers=page_headers(page.next_page_token))
 
 
 def _event_json(event: token_service_pb2.TokenEvent) -> dict[str, Any]:
@@ -67,17 +66,4 @@ def _event_json(event: token_service_pb2.TokenEvent) -> dict[str, Any]:
         "until": iso_time(event, "until_time"),
         "upstream_model": event.upstream_model or None,
         "consecutive_error_count": event.consecutive_error_count,
-    }
-
-
-def _entry_json(entry: access_service_pb2.AuditEntry) -> dict[str, Any]:
-    return {
-        "id": entry.entry_id,
-        "time": iso_time(entry, "create_time"),
-        "actor": entry.actor,
-        "action": entry.action,
-        "target": entry.target or None,
-        "detail": entry.detail or None,
-        "outcome": entry.outcome,
-        "request_id": entry.request_id or None,
     }

@@ -43,15 +43,19 @@ async def list_settings(_admin: AdminDep, gateway: GatewayDep) -> Response:
     "/admin/settings", summary="Change settings", openapi_extra=takes_json(SettingsChangeBody), responses=ERRORS
 )
 async def change_settings(request: Request, admin: AdminDep, gateway: GatewayDep) -> Response:
-    """New values by name; null takes a change back, and what is left out stays. One after the other: what stands before
-    a value that is refused is changed. Every replica knows them within a second."""
+    """New values by name; null takes a change back, and what is left out stays. When one value is refused, none is
+    changed. Every replica knows them within a second."""
     values = await read_json_object(request, gateway.settings.max_body_bytes)
-    if not values or len(values) > _MOST_SETTINGS:
+    if not values:
         raise InvalidArgument("The request names nothing to change.", reason="MISSING_PARAMETER")
-    for name, value in values.items():
-        update = pb.UpdateSettingRequest(name=name, value_json="" if value is None else orjson.dumps(value).decode())
-        with client_fields({"value_json": name}), rpc_errors("generation"):
-            await gateway.peers.settings.UpdateSetting(update, metadata=acting(admin))
+    if len(values) > _MOST_SETTINGS:
+        raise InvalidArgument(f"At most {_MOST_SETTINGS} settings are changed in one request.")
+    changes = [
+        pb.UpdateSettingRequest(name=name, value_json="" if value is None else orjson.dumps(value).decode())
+        for name, value in values.items()
+    ]
+    with rpc_errors("generation"):
+        await gateway.peers.settings.UpdateSettings(pb.UpdateSettingsRequest(changes=changes), metadata=acting(admin))
     return await _settings(gateway)
 
 

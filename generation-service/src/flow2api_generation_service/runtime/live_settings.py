@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -30,6 +31,7 @@ CHANGEABLE: Final = MappingProxyType(
 """What is worth changing while the service runs: read whenever it is needed, and never copied at the start."""
 
 _PREFIX: Final = "setting:"
+_MOST_CHANGES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,17 @@ class LiveSettings:
 
     async def change(self, name: str, value: Any, *, actor: str) -> LiveSetting:
         """Keep a value; None takes the change back. Raises NotFound SETTING_NOT_FOUND, and InvalidArgument."""
-        if name not in CHANGEABLE:
-            raise NotFound("There is no such setting that can be changed.", reason="SETTING_NOT_FOUND")
-        plain = None if value is None else _plain(_parsed(name, value))
-        await self._store.change(_PREFIX + name, plain, actor=actor)
+        await self._store.change(_PREFIX + name, _to_keep(name, value, field="value_json"), actor=actor)
         return self._of(name)
+
+    async def change_all(self, changes: Sequence[tuple[str, Any]], *, actor: str) -> list[LiveSetting]:
+        """Keep several values, or none of them when one is refused. Raises as `change` does."""
+        names = [name for name, _ in changes]
+        if not 1 <= len(changes) <= _MOST_CHANGES or len(set(names)) < len(names):
+            raise InvalidArgument.of("changes", f"There are 1 to {_MOST_CHANGES} changes, each of another setting.")
+        kept = {_PREFIX + name: _to_keep(name, value, field=name) for name, value in changes}
+        await self._store.change_all(kept, actor=actor)
+        return [self._of(name) for name in names]
 
     def _of(self, name: str) -> LiveSetting:
         return LiveSetting(
@@ -105,18 +113,22 @@ class _View:
         return getattr(self._settings.current, name)
 
 
-def _parsed(name: str, value: Any) -> Any:
-    field = GenerationServiceSettings.model_fields[name]
-    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-    if isinstance(value, bool) != (field.annotation is bool):
-        raise InvalidArgument.of(
-            "value_json", f"'{name}' is {'true or false' if field.annotation is bool else 'a number'}."
-        )
+def _to_keep(name: str, value: Any, *, field: str) -> Any:
+    if name not in CHANGEABLE:
+        raise NotFound("There is no such setting that can be changed.", reason="SETTING_NOT_FOUND")
+    return None if value is None else _plain(_parsed(name, value, field=field))
+
+
+def _parsed(name: str, value: Any, *, field: str = "value_json") -> Any:
+    setting = GenerationServiceSettings.model_fields[name]
+    kind: Any = Annotated[(setting.annotation, *setting.metadata)] if setting.metadata else setting.annotation
+    if isinstance(value, bool) != (setting.annotation is bool):
+        raise InvalidArgument.of(field, f"'{name}' is {'true or false' if setting.annotation is bool else 'a number'}.")
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         message = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidArgument.of("value_json", f"'{name}': {message}.") from error
+        raise InvalidArgument.of(field, f"'{name}': {message}.") from error
 
 
 def _plain(value: Any) -> Any:

@@ -50,6 +50,14 @@ class SettingsServicer(settings_service_pb2_grpc.SettingsServiceServicer):
         setting = await self._settings.change(request.name, value, actor=_actor(context))
         return pb.UpdateSettingResponse(setting=_setting(setting))
 
+    async def UpdateSettings(  # noqa: N802
+        self, request: pb.UpdateSettingsRequest, context: _Context
+    ) -> pb.UpdateSettingsResponse:
+        """Change several at once."""
+        changes = [(each.name, _value(each.value_json, each.name)) for each in request.changes]
+        settings = await self._settings.change_all(changes, actor=_actor(context))
+        return pb.UpdateSettingsResponse(settings=map(_setting, settings))
+
     async def ListRoutes(self, request: pb.ListRoutesRequest, context: _Context) -> pb.ListRoutesResponse:  # noqa: N802
         """The routes of every model."""
         del context
@@ -132,15 +140,15 @@ def _change(row: SettingChangeRow) -> pb.SettingChange:
     return message
 
 
-def _value(text: str) -> Any:
+def _value(text: str, field: str = "value_json") -> Any:
     if not text:
         return None
     if len(text) > _MAX_VALUE:
-        raise InvalidArgument.of("value_json", f"A value has at most {_MAX_VALUE} characters.")
+        raise InvalidArgument.of(field, f"A value has at most {_MAX_VALUE} characters.")
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidArgument.of("value_json", "The value is not JSON.") from error
+        raise InvalidArgument.of(field, "The value is not JSON.") from error
 
 
 def _actor(context: _Context) -> str:

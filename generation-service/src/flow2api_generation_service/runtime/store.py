@@ -88,22 +88,37 @@ class SettingStore:
 
         Raises DependencyUnavailable; then nothing is kept.
         """
-        now = self._clock()
         async with self._database.transaction() as session:
-            before = None
-            new = {"value": value, "actor": actor, "update_time": now}
-            if value is None or not await self._insert(session, name, new):
-                statement = select(SettingRow.value).where(SettingRow.name == name).with_for_update()
-                before = await session.scalar(statement)
-                if only_if_unset or before == value:
-                    return False
-                if value is None:
-                    await session.execute(delete(SettingRow).where(SettingRow.name == name))
-                else:
-                    await session.execute(update(SettingRow).where(SettingRow.name == name).values(**new))
-            session.add(SettingChangeRow(name=name, actor=actor, before=before, after=value, create_time=now))
+            if not await self._change(session, name, value, actor=actor, only_if_unset=only_if_unset):
+                return False
         log.info("setting_changed", name=name, actor=actor)
         await self.read()
+        return True
+
+    async def change_all(self, values: Mapping[str, Any], *, actor: str) -> None:
+        """The same for several, in one transaction. Raises DependencyUnavailable; then none of them is kept."""
+        async with self._database.transaction() as session:
+            # In one order, so that two of these never wait for each other.
+            changed = [name for name in sorted(values) if await self._change(session, name, values[name], actor=actor)]
+        for name in changed:
+            log.info("setting_changed", name=name, actor=actor)
+        await self.read()
+
+    async def _change(
+        self, session: AsyncSession, name: str, value: Any, *, actor: str, only_if_unset: bool = False
+    ) -> bool:
+        before, now = None, self._clock()
+        new = {"value": value, "actor": actor, "update_time": now}
+        if value is None or not await self._insert(session, name, new):
+            statement = select(SettingRow.value).where(SettingRow.name == name).with_for_update()
+            before = await session.scalar(statement)
+            if only_if_unset or before == value:
+                return False
+            if value is None:
+                await session.execute(delete(SettingRow).where(SettingRow.name == name))
+            else:
+                await session.execute(update(SettingRow).where(SettingRow.name == name).values(**new))
+        session.add(SettingChangeRow(name=name, actor=actor, before=before, after=value, create_time=now))
         return True
 
     async def _insert(self, session: AsyncSession, name: str, new: Mapping[str, Any]) -> bool:

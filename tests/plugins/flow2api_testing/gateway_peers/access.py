@@ -39,6 +39,7 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         self.login_error: Flow2APIError | None = None
         self.allowed_models: list[str] = []
         self.updates: list[access_service_pb2.UpdateApiKeyRequest] = []
+        self.audit: list[access_service_pb2.AuditEntry] = []
 
     async def AuthenticateApiKey(self, request: Any, context: Any) -> Any:
         self.key_checks += 1
@@ -52,6 +53,15 @@ class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
         answer.cache_duration.FromTimedelta(self.cache_duration)
         answer.unwatched_cache_duration.FromTimedelta(self.unwatched_cache_duration)
         return answer
+
+    async def ListAuditLog(self, request: Any, context: Any) -> Any:
+        before = int(request.page_token or 10**9)
+        older = [entry for entry in self.audit if entry.entry_id < before]
+        page = older[: request.page_size]
+        has_more = len(older) > len(page)
+        return access_service_pb2.ListAuditLogResponse(
+            entries=page, next_page_token=str(page[-1].entry_id) if has_more else ""
+        )
 
     async def WatchAccessChanges(self, request: Any, context: Any) -> AsyncIterator[Any]:
         if self.is_deaf:

@@ -24,6 +24,7 @@ class FakeSettings(settings_service_pb2_grpc.SettingsServiceServicer):
             ],
         )
         self.actors: list[str] = []
+        self.changes = [pb.SettingChange(change_id=7, name="setting:media_retention", actor="admin:a", after_json="30")]
         self.orders: list[list[str]] = []
 
     def _acts(self, context: Any) -> None:
@@ -40,6 +41,12 @@ class FakeSettings(settings_service_pb2_grpc.SettingsServiceServicer):
             raise InvalidArgument.of("value_json", "It is a number.")
         self.setting.value_json = request.value_json or self.setting.default_json
         return pb.UpdateSettingResponse(setting=self.setting)
+
+    async def UpdateSettings(self, request: Any, context: Any) -> Any:
+        if any(change.value_json == "true" for change in request.changes):
+            raise InvalidArgument.of(self.setting.name, "It is a number.")
+        answers = [await self.UpdateSetting(change, context) for change in request.changes]
+        return pb.UpdateSettingsResponse(settings=[answer.setting for answer in answers])
 
     async def ListRoutes(self, request: Any, context: Any) -> Any:
         return pb.ListRoutesResponse(models=[self.model])
@@ -60,5 +67,8 @@ class FakeSettings(settings_service_pb2_grpc.SettingsServiceServicer):
         return pb.UpdateRouteOrderResponse(models=[self.model])
 
     async def ListSettingChanges(self, request: Any, context: Any) -> Any:
-        change = pb.SettingChange(change_id=7, name="setting:media_retention", actor="admin:a", after_json="30")
-        return pb.ListSettingChangesResponse(changes=[change], next_page_token="7")
+        before = int(request.page_token or 10**9)
+        older = [change for change in self.changes if change.change_id < before]
+        page = older[: request.page_size]
+        has_more = len(older) > len(page)
+        return pb.ListSettingChangesResponse(changes=page, next_page_token=str(page[-1].change_id) if has_more else "")

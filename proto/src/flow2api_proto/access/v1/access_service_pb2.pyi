@@ -1245,7 +1245,7 @@ class ListAuditLogRequest(_message.Message):
     page_size: _builtins.int
     """Entries per page, at most 1000; 0 means 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; empty for the first."""
+    """`next_page_token` of the page before, or the id of the entry after which to go on; empty for the first page."""
     def __init__(
         self,
         *,

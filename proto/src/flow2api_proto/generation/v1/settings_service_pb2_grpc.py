@@ -49,6 +49,11 @@ class SettingsServiceStub:
                 request_serializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingRequest.SerializeToString,
                 response_deserializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingResponse.FromString,
                 _registered_method=True)
+        self.UpdateSettings = channel.unary_unary(
+                '/flow2api.generation.v1.SettingsService/UpdateSettings',
+                request_serializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsRequest.SerializeToString,
+                response_deserializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsResponse.FromString,
+                _registered_method=True)
         self.ListRoutes = channel.unary_unary(
                 '/flow2api.generation.v1.SettingsService/ListRoutes',
                 request_serializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.ListRoutesRequest.SerializeToString,
@@ -88,6 +93,14 @@ class SettingsServiceServicer:
 
     def UpdateSetting(self, request, context):
         """Changes one, or takes the change back. NOT_FOUND SETTING_NOT_FOUND; INVALID_ARGUMENT for `value_json`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSettings(self, request, context):
+        """Changes several, or takes their changes back: all of them, or none when one is refused. NOT_FOUND SETTING_NOT_FOUND;
+        INVALID_ARGUMENT for `changes`, or naming the setting whose value is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +146,11 @@ def add_SettingsServiceServicer_to_server(servicer, server):
                     servicer.UpdateSetting,
                     request_deserializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingRequest.FromString,
                     response_serializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingResponse.SerializeToString,
+            ),
+            'UpdateSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSettings,
+                    request_deserializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsRequest.FromString,
+                    response_serializer=flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsResponse.SerializeToString,
             ),
             'ListRoutes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRoutes,
@@ -214,6 +232,33 @@ class SettingsService:
             '/flow2api.generation.v1.SettingsService/UpdateSetting',
             flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingRequest.SerializeToString,
             flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.generation.v1.SettingsService/UpdateSettings',
+            flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsRequest.SerializeToString,
+            flow2api_dot_generation_dot_v1_dot_settings__service__pb2.UpdateSettingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

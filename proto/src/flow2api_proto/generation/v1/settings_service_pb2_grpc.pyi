@@ -42,6 +42,10 @@ class SettingsServiceStub:
     """Lists the settings with their values."""
     UpdateSetting: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateSettingRequest, _settings_service_pb2.UpdateSettingResponse]
     """Changes one, or takes the change back. NOT_FOUND SETTING_NOT_FOUND; INVALID_ARGUMENT for `value_json`."""
+    UpdateSettings: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateSettingsRequest, _settings_service_pb2.UpdateSettingsResponse]
+    """Changes several, or takes their changes back: all of them, or none when one is refused. NOT_FOUND SETTING_NOT_FOUND;
+    INVALID_ARGUMENT for `changes`, or naming the setting whose value is wrong.
+    """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.ListRoutesRequest, _settings_service_pb2.ListRoutesResponse]
     """Lists the routes of every public model, in the order in which they are tried."""
     UpdateRoute: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteRequest, _settings_service_pb2.UpdateRouteResponse]
@@ -65,6 +69,10 @@ class SettingsServiceAsyncStub(SettingsServiceStub):
     """Lists the settings with their values."""
     UpdateSetting: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateSettingRequest, _settings_service_pb2.UpdateSettingResponse]  # type: ignore[assignment]
     """Changes one, or takes the change back. NOT_FOUND SETTING_NOT_FOUND; INVALID_ARGUMENT for `value_json`."""
+    UpdateSettings: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateSettingsRequest, _settings_service_pb2.UpdateSettingsResponse]  # type: ignore[assignment]
+    """Changes several, or takes their changes back: all of them, or none when one is refused. NOT_FOUND SETTING_NOT_FOUND;
+    INVALID_ARGUMENT for `changes`, or naming the setting whose value is wrong.
+    """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.ListRoutesRequest, _settings_service_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists the routes of every public model, in the order in which they are tried."""
     UpdateRoute: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteRequest, _settings_service_pb2.UpdateRouteResponse]  # type: ignore[assignment]
@@ -97,6 +105,16 @@ class SettingsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_settings_service_pb2.UpdateSettingResponse, _abc.Awaitable[_settings_service_pb2.UpdateSettingResponse]]:
         """Changes one, or takes the change back. NOT_FOUND SETTING_NOT_FOUND; INVALID_ARGUMENT for `value_json`."""
+
+    @_abc_1.abstractmethod
+    def UpdateSettings(
+        self,
+        request: _settings_service_pb2.UpdateSettingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settings_service_pb2.UpdateSettingsResponse, _abc.Awaitable[_settings_service_pb2.UpdateSettingsResponse]]:
+        """Changes several, or takes their changes back: all of them, or none when one is refused. NOT_FOUND SETTING_NOT_FOUND;
+        INVALID_ARGUMENT for `changes`, or naming the setting whose value is wrong.
+        """
 
     @_abc_1.abstractmethod
     def ListRoutes(

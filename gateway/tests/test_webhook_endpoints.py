@@ -38,7 +38,12 @@ class TestWithTheSdk:
     async def test_lists_over_pages(self, sdk: openai.AsyncOpenAI) -> None:
         ids = [(await sdk.webhooks.create(**HOOK)).id for _ in range(3)]
         assert [endpoint.id async for endpoint in sdk.webhooks.list(limit=2)] == ids[::-1]
-        assert (await sdk.webhooks.event_types.list()).data == ["video.completed", "video.failed"]
+        assert (await sdk.webhooks.event_types.list()).data == [
+            "video.completed",
+            "video.failed",
+            "image_job.completed",
+            "image_job.failed",
+        ]
 
     async def test_exchanges_the_secret(self, sdk: openai.AsyncOpenAI, world: Any) -> None:
         made = await sdk.webhooks.create(**HOOK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from flow2api_generation_service.ledger.states import Fate
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.requestlog.models import RequestLogRow
+from flow2api_generation_service.webhooks.models import WebhookEventRow
 from flow2api_proto.generation.v1 import image_pb2
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -94,6 +96,12 @@ class Jobs:
             rows = (await session.scalars(select(LedgerEntryRow))).all()
             return {row.line: (row.state, row.credits) for row in rows}
 
+    async def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """What receivers will be told: the types of events, and what they are about."""
+        async with self._database.transaction(read_only=True) as session:
+            rows = (await session.scalars(select(WebhookEventRow))).all()
+            return [(row.event_type, json.loads(row.payload)["data"]) for row in rows]
+
     async def logged(self) -> list[tuple[str, int]]:
         async with self._database.transaction(read_only=True) as session:
             rows = (await session.scalars(select(RequestLogRow))).all()
@@ -154,6 +162,7 @@ async def test_last_picture_ends_the_job_with_its_log_and_its_charges(jobs: Jobs
     assert await jobs.job() == ("completed", ["made", "failed"])
     assert await jobs.ledger() == {"picture:0": ("settled", 5), "picture:1": ("released", 0)}
     assert await jobs.logged() == [("ok", 1)]
+    assert await jobs.told() == [("image_job.completed", {"id": JOB})]
 
 
 async def test_result_whose_commit_was_not_heard_of_is_recorded_once(jobs: Jobs) -> None:
@@ -190,6 +199,7 @@ async def test_cancelled_job_is_asked_for_nothing_and_keeps_what_comes(jobs: Job
     assert await jobs.made(0)
     assert await jobs.job() == ("cancelled", ["made", "cancelled"])
     assert await jobs.ledger() == {"picture:0": ("settled", 5), "picture:1": ("released", 0)}
+    assert await jobs.told() == [("image_job.failed", {"id": JOB, "error": {"code": "cancelled", "message": ""}})]
 
 
 async def test_what_a_dead_worker_has_asked_for_is_unknown_and_in_dispute(jobs: Jobs) -> None:
@@ -229,6 +239,8 @@ async def test_job_fails_with_the_error_of_its_first_picture(jobs: Jobs, databas
     assert job.error is not None
     error = restored_error(job.error)
     assert (type(error), error.reason, error.message) == (UpstreamRejected, "CONTENT_REJECTED", "no")
+    ((event_type, subject),) = await jobs.told()
+    assert (event_type, subject["error"]["code"]) == ("image_job.failed", "content_rejected")
 
 
 async def test_charge_of_a_picture_whose_job_was_deleted_is_kept(jobs: Jobs, database: Database) -> None:

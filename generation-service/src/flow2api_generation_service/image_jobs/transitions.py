@@ -35,6 +35,7 @@ from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.repository import MediaRepository
 from flow2api_generation_service.requestlog.models import RequestLogRow
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
+from flow2api_generation_service.webhooks.events import enqueue_image_job_ending
 from flow2api_proto.generation.v1 import image_pb2
 
 _SHORT_ID: Final = 12
@@ -236,6 +237,7 @@ class ImageJobTransitions:
             )
         )
         await self._tell_idempotency_key(job, pictures, state)
+        await enqueue_image_job_ending(self._session, job, now=now)
 
     async def _tell_idempotency_key(
         self, job: ImageJobRow, pictures: Sequence[ImageJobPictureRow], state: ImageJobState

@@ -26,6 +26,8 @@ from flow2api_generation_service.webhooks.receivers import (
 from flow2api_generation_service.webhooks.signing import new_signing_secret
 from flow2api_proto.generation.v1 import webhook_service_pb2
 
+# What the ids of those that an event is about begin with.
+_SUBJECTS: Final = {"video": "video", "image_job": "image"}
 log = get_logger(__name__)
 
 MAX_NAME: Final = 100
@@ -181,7 +183,7 @@ class WebhookEndpoints:
             row.url,
             kind=ReceiverKind.ENDPOINT,
             event_id=event_id,
-            payload=event_payload(event_id, event_type, {"id": "video_test"}, now),
+            payload=event_payload(event_id, event_type, {"id": f"{_SUBJECTS[event_type.partition('.')[0]]}_test"}, now),
             signing_secrets=signing_secrets,
         )
         if attempt.status_code is None:

@@ -17,6 +17,9 @@ class EventType(StrEnum):
 
     COMPLETED = "video.completed"
     FAILED = "video.failed"
+    # Ours: OpenAI has no image jobs.
+    IMAGE_JOB_COMPLETED = "image_job.completed"
+    IMAGE_JOB_FAILED = "image_job.failed"
 
 
 class DeliveryState(StrEnum):
@@ -63,6 +66,7 @@ class WebhookEventRow(Base):
 
     event_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     event_type: Mapped[str] = mapped_column(String(32))
+    # Of a video or of an image job.
     video_id: Mapped[str] = mapped_column(String(64))
     api_key_id: Mapped[str] = mapped_column(String(64))
     payload: Mapped[str] = mapped_column(Text)

@@ -31,7 +31,7 @@ router: Final = APIRouter(tags=["webhooks"])
 _PATH: Final = "/v1/webhook_endpoints"
 _MAX_PAGE: Final = 100
 _KEPT_SECRET: Final = timedelta(hours=24)
-_EVENT_TYPES: Final = ("video.completed", "video.failed")
+_EVENT_TYPES: Final = ("video.completed", "video.failed", "image_job.completed", "image_job.failed")
 _NO_STORE: Final = {"cache-control": "no-store"}
 
 

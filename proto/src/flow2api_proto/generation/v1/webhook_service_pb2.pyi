@@ -82,7 +82,7 @@ class WebhookEndpoint(_message.Message):
     """Why it is disabled: `gone`, `client`; empty while it is enabled."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`video.completed`, `video.failed`."""
+        """`video.completed`, `video.failed`, `image_job.completed`, `image_job.failed`."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -141,7 +141,7 @@ class WebhookDelivery(_message.Message):
     event_id: _builtins.str
     """The event; the header `webhook-id`, the same on every attempt."""
     event_type: _builtins.str
-    """`video.completed` or `video.failed`."""
+    """`video.completed`, `video.failed`, `image_job.completed` or `image_job.failed`."""
     video_id: _builtins.str
     """The video that it is about."""
     api_key_id: _builtins.str

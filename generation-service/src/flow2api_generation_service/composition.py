@@ -253,7 +253,7 @@ def _servicer(parts: _Parts, videos: VideoRpcs, image_jobs: ImageJobRpcs, webhoo
         access=parts.access,
         media=parts.media,
         maker=_maker(parts, settings),
-        books=ImageBooks(database=database, clock=clock),
+        books=ImageBooks(database=database, background=parts.draining, clock=clock),
         keys=keys,
         background=parts.draining,
         clock=clock,

@@ -17,7 +17,14 @@ def insert_into(session: AsyncSession, table: type[Base]) -> Any:
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
-async def add_if_absent(session: AsyncSession, row: Base) -> None:
-    """Store a row in one statement; when its key is there already, nothing changes. The session does not track it."""
-    values = {name: value for name, value in inspect(row).dict.items() if name in row.__mapper__.columns}
-    await session.execute(insert_into(session, type(row)).values(**values).on_conflict_do_nothing())
+async def add_if_absent(session: AsyncSession, *rows: Base) -> None:
+    """Store rows of one table, those that name the same columns in one round trip; when a key is there already, nothing
+    changes. The session does not track them."""
+    values = [
+        {name: value for name, value in inspect(row).dict.items() if name in row.__mapper__.columns} for row in rows
+    ]
+    by_columns: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for each in values:
+        by_columns.setdefault(frozenset(each), []).append(each)
+    for alike in by_columns.values():
+        await session.execute(insert_into(session, type(rows[0])).on_conflict_do_nothing(), alike)

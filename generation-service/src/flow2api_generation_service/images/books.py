@@ -1,4 +1,4 @@
-"""Writing down what came of a generation, in one transaction with its last picture."""
+"""Writing down what came of generations, each in one transaction with its last picture."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
-from flow2api_common.errors import DependencyUnavailable
-from flow2api_generation_service.images.charges import ImageCharges, PictureCharge
+from flow2api_common.errors import CapacityError, DependencyUnavailable
+from flow2api_generation_service.draining import DrainingTasks
+from flow2api_generation_service.group_writes import GroupWrites, Outcome
+from flow2api_generation_service.images.charges import ClosedGeneration, ImageCharges, PictureCharge
 from flow2api_generation_service.images.idempotency import IdempotencyRepository, RequestKey, result_of
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.ledger.amounts import Budget
@@ -42,17 +46,31 @@ class Closing:
     is_reserved: bool
 
 
-class ImageBooks:
-    """The rows that pictures leave behind."""
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    generation_id: str
+    request: ImageRequest
+    budget: Budget
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    row: MediaRow | None
+    closing: Closing | None
+
+
+class ImageBooks:
+    """The rows that pictures leave behind. What many leave at the same time is committed together."""
+
+    def __init__(self, *, database: Database, background: DrainingTasks, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._reservations = GroupWrites("reserve-pictures", self._reserve_together, background=background)
+        self._pages = GroupWrites("write-pictures", self._write_together, background=background)
 
     async def reserve(self, generation_id: str, request: ImageRequest, budget: Budget) -> None:
         """Reserve what the pictures of a generation may cost. Raises CapacityError DAILY_BUDGET_EXHAUSTED."""
-        async with self._database.transaction() as session:
-            await ImageCharges(session, clock=self._clock).reserve(generation_id, request, budget)
+        await self._reservations.write(_Reservation(generation_id, request, budget))
 
     async def give_back(self, generation_id: str) -> None:
         """Release what was reserved for a generation that has not begun; a database that is away leaves it to the
@@ -69,7 +87,7 @@ class ImageBooks:
         """
         for pause in (*_PAUSES_SECONDS, None):
             try:
-                await self._write_once(row, closing)
+                await self._pages.write(_Page(row, closing))
             except DependencyUnavailable as error:
                 if pause is None:
                     if row is not None:
@@ -79,34 +97,57 @@ class ImageBooks:
             else:
                 return
 
-    async def _write_once(self, row: MediaRow | None, closing: Closing | None) -> None:
-        now = self._clock()
+    async def _reserve_together(self, reservations: Sequence[_Reservation]) -> list[Outcome]:
+        outcomes: dict[str, Outcome] = {}
         async with self._database.transaction() as session:
-            if row is not None:
-                await MediaRepository(session).add(row)
-            if closing is None:
-                return
-            log = RequestLogRepository(session)
-            await log.add(
-                RequestLogRow(
-                    generation_id=closing.generation_id,
-                    operation="image",
-                    model_id=closing.model_id,
-                    api_key_id=closing.api_key_id,
-                    token_id=closing.token_id,
-                    outcome=closing.outcome,
-                    duration_ms=int((now - closing.started).total_seconds() * 1000),
-                    output_count=closing.made,
-                    create_time=closing.started,
-                )
-            )
-            await log.count_images(now.date(), made=closing.made, failed=closing.failed)
             charges = ImageCharges(session, clock=self._clock)
-            await charges.close(closing.generation_id, closing.charges, is_reserved=closing.is_reserved)
+            async with charges.together():
+                # In the same order everywhere, so that replicas do not lock each other out.
+                for each in sorted(reservations, key=lambda one: one.request.api_key_id):
+                    try:
+                        await charges.reserve(each.generation_id, each.request, each.budget)
+                    except CapacityError as error:
+                        # Nothing of it was written; the others are not concerned.
+                        outcomes[each.generation_id] = error
+        return [outcomes.get(each.generation_id) for each in reservations]
+
+    async def _write_together(self, pages: Sequence[_Page]) -> list[Outcome]:
+        now = self._clock()
+        closings = [page.closing for page in pages if page.closing is not None]
+        async with self._database.transaction() as session:
+            await MediaRepository(session).add(*(page.row for page in pages if page.row is not None))
+            if closings:
+                await self._close(session, closings, now)
+        return [None] * len(pages)
+
+    async def _close(self, session: AsyncSession, closings: Sequence[Closing], now: datetime) -> None:
+        log = RequestLogRepository(session)
+        await log.add(*(_log_row(each, now) for each in closings))
+        await log.count_images(
+            now.date(), made=sum(each.made for each in closings), failed=sum(each.failed for each in closings)
+        )
+        await ImageCharges(session, clock=self._clock).close_all(
+            [ClosedGeneration(each.generation_id, each.charges, each.is_reserved) for each in closings]
+        )
+        keys = IdempotencyRepository(session)
+        for closing in closings:
             if closing.key is None:
-                return
-            keys = IdempotencyRepository(session)
+                continue
             if closing.made:
                 await keys.change(closing.key, closing.generation_id, result=result_of(closing.results))
             else:
                 await keys.forget(closing.key, closing.generation_id)
+
+
+def _log_row(closing: Closing, now: datetime) -> RequestLogRow:
+    return RequestLogRow(
+        generation_id=closing.generation_id,
+        operation="image",
+        model_id=closing.model_id,
+        api_key_id=closing.api_key_id,
+        token_id=closing.token_id,
+        outcome=closing.outcome,
+        duration_ms=int((now - closing.started).total_seconds() * 1000),
+        output_count=closing.made,
+        create_time=closing.started,
+    )

@@ -7,6 +7,7 @@ that they need no statement of their own at acceptance, and no budget refuses th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,11 +94,24 @@ def _most_input(job: PictureJob) -> TokenUsage:
     return most_input([job.request.prompt], len(job.request.pictures))
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedGeneration:
+    """How pictures of a generation ended; ``is_reserved`` says whether the ledger has their entries already."""
+
+    generation_id: str
+    charges: Sequence[PictureCharge]
+    is_reserved: bool
+
+
 class ImageCharges:
     """Writes the entries of pictures, within one session."""
 
     def __init__(self, session: AsyncSession, *, clock: Clock) -> None:
         self._book = LedgerBook(session, clock=clock)
+
+    def together(self) -> AbstractAsyncContextManager[None]:
+        """Inside the block, what is reserved and closed is written with few statements at its end."""
+        return self._book.together()
 
     async def reserve(self, generation_id: str, request: ImageRequest, budget: Budget) -> None:
         """Reserve the most that its pictures can cost. Raises CapacityError DAILY_BUDGET_EXHAUSTED."""
@@ -114,15 +128,28 @@ class ImageCharges:
             await self._book.release(row, reason="not_begun")
 
     async def close(self, generation_id: str, charges: Sequence[PictureCharge], *, is_reserved: bool) -> None:
-        """Write down how the pictures have ended."""
-        if not is_reserved:
-            await self._book.add([_record(generation_id, charge) for charge in charges])
-            return
-        rows = {row.line: row for row in await self._book.entries(generation_id)}
-        for charge in charges:
-            row = rows.get(line_of(charge.index))
-            if row is not None:
-                await self._close(row, charge)
+        """Write down how pictures of a generation have ended."""
+        await self.close_all([ClosedGeneration(generation_id, charges, is_reserved)])
+
+    async def close_all(self, generations: Sequence[ClosedGeneration]) -> None:
+        """The same of many generations, with few statements."""
+        reserved = [each for each in generations if each.is_reserved]
+        records = [
+            _record(each.generation_id, charge)
+            for each in generations
+            if not each.is_reserved
+            for charge in each.charges
+        ]
+        ids = [each.generation_id for each in reserved]
+        rows = {(row.generation_id, row.line): row for row in await self._book.entries(*ids)} if ids else {}
+        async with self.together():
+            if records:
+                await self._book.add(records)
+            for each in reserved:
+                for charge in each.charges:
+                    row = rows.get((each.generation_id, line_of(charge.index)))
+                    if row is not None:
+                        await self._close(row, charge)
 
     async def _close(self, row: LedgerEntryRow, charge: PictureCharge) -> None:
         match charge.fate:

@@ -6,7 +6,8 @@ Each change may be repeated: an entry that is closed stays as it is. Nothing her
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
@@ -73,6 +74,20 @@ class LedgerBook:
         self._session = session
         self._clock = clock
         self._days = LedgerDays(session)
+        self._is_together = False
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Inside the block, changes are gathered, to be written at its end with few statements."""
+        self._is_together = True
+        self._days.gather()
+        try:
+            with self._session.no_autoflush:
+                yield
+                await self._session.flush()
+                await self._days.write_gathered()
+        finally:
+            self._is_together = False
 
     async def reserve(self, entries: Sequence[NewEntry], budget: Budget = NO_BUDGET) -> None:
         """Accept the calls of one generation: all of them, or none.
@@ -93,7 +108,7 @@ class LedgerBook:
         for entry in entries:
             self._session.add(self._row(entry, EntryState.RESERVED))
             _count(entry.operation, EntryState.RESERVED, entry.cost.credits)
-        await self._session.flush()
+        await self._flush()
 
     async def add(self, records: Sequence[Record]) -> None:
         """Write down calls that were not reserved, as they are now, in one statement; whatever the budget says."""
@@ -107,16 +122,16 @@ class LedgerBook:
             rows.append(row)
             _count(row.operation, record.state, row.credits)
         self._session.add_all(rows)
-        await self._session.flush()
+        await self._flush()
         for row in rows:
             await self._days.add(row, Standing(), standing_of(row))
 
-    async def entries(self, generation_id: str) -> Sequence[LedgerEntryRow]:
-        """The entries of a generation, locked until the transaction ends."""
+    async def entries(self, *generation_ids: str) -> Sequence[LedgerEntryRow]:
+        """The entries of generations, locked until the transaction ends."""
         statement = (
             select(LedgerEntryRow)
-            .where(LedgerEntryRow.generation_id == generation_id)
-            .order_by(LedgerEntryRow.line)
+            .where(LedgerEntryRow.generation_id.in_(generation_ids))
+            .order_by(LedgerEntryRow.generation_id, LedgerEntryRow.line)
             .with_for_update()
             .execution_options(populate_existing=True)
         )
@@ -140,7 +155,7 @@ class LedgerBook:
         before = standing_of(row)
         _reprice(row, cost)
         row.update_time = self._clock()
-        await self._session.flush()
+        await self._flush()
         await self._days.add(row, before, standing_of(row))
 
     async def settle(
@@ -195,9 +210,13 @@ class LedgerBook:
             )
         return False
 
+    async def _flush(self) -> None:
+        if not self._is_together:
+            await self._session.flush()
+
     async def _enter(self, row: LedgerEntryRow, state: EntryState, before: Standing, *, reason: str) -> None:
         row.state, row.reason, row.update_time = state, reason[:_MAX_REASON], self._clock()
-        await self._session.flush()
+        await self._flush()
         await self._days.add(row, before, standing_of(row))
         _count(row.operation, state, row.reserved_credits if state is EntryState.RELEASED else row.credits)
 

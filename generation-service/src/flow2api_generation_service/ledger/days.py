@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +12,7 @@ from sqlalchemy import CursorResult, and_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.errors import CapacityError
-from flow2api_generation_service.ledger.amounts import Budget, Cost
+from flow2api_generation_service.ledger.amounts import NO_BUDGET, Budget, Cost
 from flow2api_generation_service.ledger.models import LedgerDayRow, LedgerEntryRow
 from flow2api_generation_service.ledger.states import EntryState
 from flow2api_generation_service.upserts import insert_into
@@ -54,6 +55,18 @@ class LedgerDays:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+        self._gathered: dict[tuple[str, date], Counter[str]] | None = None
+
+    def gather(self) -> None:
+        """Keep changes that no budget decides about until `write_gathered`."""
+        self._gathered = {}
+
+    async def write_gathered(self) -> None:
+        """Write the sums, each row once and all in the same order everywhere, so that replicas do not lock each other
+        out."""
+        gathered, self._gathered = self._gathered or {}, None
+        for (api_key_id, day), changes in sorted(gathered.items(), key=lambda each: each[0]):
+            await self._change(api_key_id, day, {name: change for name, change in changes.items() if change})
 
     async def reserve(self, api_key_id: str, cost: Cost, budget: Budget, *, now: datetime) -> None:
         """Take this much out of the key's day, if its budget still holds it. One statement: replicas cannot both pass.
@@ -63,9 +76,22 @@ class LedgerDays:
         if cost.is_free:
             return
         micros = cost.micros or 0
+        day = now.astimezone(UTC).date()
+        if self._gathered is not None and budget == NO_BUDGET:
+            await self._change(
+                api_key_id,
+                day,
+                {
+                    "reserved_credits": cost.credits,
+                    "open_credits": cost.credits,
+                    "reserved_micros": micros,
+                    "open_micros": micros,
+                },
+            )
+            return
         statement = insert_into(self._session, LedgerDayRow).values(
             api_key_id=api_key_id,
-            day=now.astimezone(UTC).date(),
+            day=day,
             reserved_credits=cost.credits,
             open_credits=cost.credits,
             reserved_micros=micros,
@@ -102,18 +128,23 @@ class LedgerDays:
             for name in Standing.__dataclass_fields__
             if getattr(after, name) != getattr(before, name)
         }
+        await self._change(row.api_key_id, row.day, changes)
+
+    async def _change(self, api_key_id: str, day: date, changes: Mapping[str, int]) -> None:
         if not changes:
             return
-        if not await self._update(row, changes):
+        if self._gathered is not None:
+            self._gathered.setdefault((api_key_id, day), Counter()).update(changes)
+        elif not await self._update(api_key_id, day, changes):
             zeros = dict.fromkeys(Standing.__dataclass_fields__, 0)
-            empty = insert_into(self._session, LedgerDayRow).values(api_key_id=row.api_key_id, day=row.day, **zeros)
+            empty = insert_into(self._session, LedgerDayRow).values(api_key_id=api_key_id, day=day, **zeros)
             await self._session.execute(empty.on_conflict_do_nothing())
-            await self._update(row, changes)
+            await self._update(api_key_id, day, changes)
 
-    async def _update(self, row: LedgerEntryRow, changes: Mapping[str, int]) -> bool:
+    async def _update(self, api_key_id: str, day: date, changes: Mapping[str, int]) -> bool:
         statement = (
             update(LedgerDayRow)
-            .where(LedgerDayRow.api_key_id == row.api_key_id, LedgerDayRow.day == row.day)
+            .where(LedgerDayRow.api_key_id == api_key_id, LedgerDayRow.day == day)
             .values({name: getattr(LedgerDayRow, name) + change for name, change in changes.items()})
             .execution_options(synchronize_session=False)
         )

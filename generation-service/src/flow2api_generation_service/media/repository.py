@@ -21,9 +21,9 @@ class MediaRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, row: MediaRow) -> None:
-        """Store a row. A repeat with the same id changes nothing."""
-        await add_if_absent(self._session, row)
+    async def add(self, *rows: MediaRow) -> None:
+        """Store rows. A repeat with the same id changes nothing."""
+        await add_if_absent(self._session, *rows)
 
     async def get(self, media_id: str, *, now: datetime | None) -> MediaRow | None:
         """The row, unless it has expired by ``now``; without that, also then."""

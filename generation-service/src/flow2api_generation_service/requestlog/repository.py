@@ -36,9 +36,9 @@ class RequestLogRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, row: RequestLogRow) -> None:
-        """Store an entry. A repeat with the same id changes nothing."""
-        await add_if_absent(self._session, row)
+    async def add(self, *rows: RequestLogRow) -> None:
+        """Store entries. A repeat with the same id changes nothing."""
+        await add_if_absent(self._session, *rows)
 
     async def count_images(self, day: date, *, made: int, failed: int) -> None:
         """Add to the sums of a day."""

@@ -79,6 +79,13 @@ async def test_a_picture_has_what_vertex_adds(google: genai.Client) -> None:
     assert picture(chunks[-1]).size == (64, 36)
 
 
+@pytest.mark.parametrize(("told", "word"), [("ALLOW_ADULT", "allow_adult"), ("ALLOW_NONE", "dont_allow"), (None, "")])
+async def test_people_that_may_be_shown_are_told(google: genai.Client, world: Any, told: str | None, word: str) -> None:
+    config = types.GenerateContentConfig(image_config=types.ImageConfig(person_generation=told))
+    await google.aio.models.generate_content(model=MODEL, contents="a kite", config=config)
+    assert world.generation.image_requests[0].person_generation == word
+
+
 async def test_a_clip_comes_inside_its_operation(google: genai.Client, world: Any) -> None:
     config = types.GenerateVideosConfig(
         duration_seconds=8, aspect_ratio="9:16", negative_prompt="blur", person_generation="allow_adult"

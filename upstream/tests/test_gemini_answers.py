@@ -48,6 +48,14 @@ class TestImageBody:
         body = image_body("gemini", ImageCall("gemini-2.5-flash-image", "cat", "1:1", "1K", 7))
         assert body["generationConfig"]["imageConfig"] == {"aspectRatio": "1:1"}
 
+    @pytest.mark.parametrize(
+        ("word", "told"), [("allow_all", "ALLOW_ALL"), ("allow_adult", "ALLOW_ADULT"), ("dont_allow", "ALLOW_NONE")]
+    )
+    def test_vertex_alone_is_told_which_people_may_be_shown(self, word, told):
+        call = ImageCall("gemini-3.1-flash-image", "cat", "1:1", "1K", 7, person_generation=word)
+        assert image_body("vertex", call)["generationConfig"]["imageConfig"]["personGeneration"] == told
+        assert "personGeneration" not in image_body("gemini", call)["generationConfig"]["imageConfig"]
+
 
 class TestImageAnswer:
     async def test_last_picture_that_is_no_draft(self):

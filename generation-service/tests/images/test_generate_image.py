@@ -247,6 +247,15 @@ class TestFailover:
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_of(error)[0] == "NO_TOKEN_AVAILABLE"
 
+    async def test_a_picture_without_people_goes_only_where_that_can_be_said(self, client: Any, pool: Any) -> None:
+        await pool.add_flow(ST)
+        pool.add_gemini(API_KEY)
+        error = await refused(client.images(person_generation="dont_allow"))
+        assert reason_of(error)[0] == "NO_ELIGIBLE_TOKEN"
+        error = await refused(client.images(model_id="imagen-4.0-generate-preview", person_generation="dont_allow"))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert len(images_of(await client.images(person_generation="allow_adult"))) == 1
+
     async def test_nobody_who_could_ever(self, client: Any, pool: Any) -> None:
         error = await refused(client.images(model_id="imagen-4.0-generate-preview"))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -295,6 +304,7 @@ class TestFinalRefusals:
             ({"prompt": "x" * 32_001}, grpc.StatusCode.INVALID_ARGUMENT, "prompt"),
             ({"image_count": 11}, grpc.StatusCode.INVALID_ARGUMENT, "n"),
             ({"seed": -1}, grpc.StatusCode.INVALID_ARGUMENT, "seed"),
+            ({"person_generation": "everybody"}, grpc.StatusCode.INVALID_ARGUMENT, "person_generation"),
             ({"size": media_pb2.Dimensions(width=0, height=0)}, grpc.StatusCode.INVALID_ARGUMENT, "size"),
             ({"resolution": "9K"}, grpc.StatusCode.INVALID_ARGUMENT, "resolution"),
             ({"input_images": [media_pb2.InputImage(data=b"x")]}, grpc.StatusCode.INVALID_ARGUMENT, "input_images"),

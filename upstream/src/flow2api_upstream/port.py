@@ -123,7 +123,11 @@ class UploadedImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageCall:
-    """One picture to make. ``aspect_ratio`` like ``16:9``; ``resolution`` is ``512``, ``1K``, ``2K`` or ``4K``."""
+    """One picture to make. ``aspect_ratio`` like ``16:9``; ``resolution`` is ``512``, ``1K``, ``2K`` or ``4K``.
+
+    ``person_generation`` (``allow_all``, ``allow_adult``, ``dont_allow``; empty for the upstream's default) is for
+    those that can be told which people may be shown.
+    """
 
     upstream_model: str
     prompt: str
@@ -131,6 +135,7 @@ class ImageCall:
     resolution: str
     seed: int
     references: Sequence[UploadedImage] = ()
+    person_generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +285,7 @@ class Capabilities:
 
     ``has_locations``: an account is one project in one location. ``quotas_per_model``: limits are counted per model, so
     that reaching several of them says nothing about the account as a whole. ``quotas_per_project``: accounts of one
-    project, in one location, share them.
+    project, in one location, share them. ``people_in_images``: it can be told which people pictures may show.
     """
 
     images: bool
@@ -293,6 +298,7 @@ class Capabilities:
     has_locations: bool = False
     quotas_per_model: bool = False
     quotas_per_project: bool = False
+    people_in_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from flow2api_common.errors import DependencyUnavailable, Flow2APIError
+from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InvalidArgument
 from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.catalog.image_plan import ImageOption
@@ -19,7 +19,7 @@ from flow2api_generation_service.catalog.prices import TokenUsage
 from flow2api_generation_service.images.fetch import fetch_picture
 from flow2api_generation_service.images.metrics import IMAGE_FAILURES_TOTAL, VERIFICATIONS_TOTAL
 from flow2api_generation_service.images.progress import PictureProgress
-from flow2api_generation_service.images.request import ImageRequest
+from flow2api_generation_service.images.request import NOBODY, ImageRequest
 from flow2api_generation_service.images.search import AccountSearch
 from flow2api_generation_service.lease_keeper import HeldToken, LeaseKeeper
 from flow2api_generation_service.leasing import SeenBalance
@@ -136,9 +136,16 @@ class PictureMaker:
         Cancelling it before ``job.is_asked`` gives everything back. Raises Flow2APIError; ``metadata["paid"]`` tells
         that the upstream had made the picture.
         """
+        options = [option for option in job.request.plan.options if self._can(option)]
+        if job.request.person_generation == NOBODY:
+            options = [each for each in options if self._providers.get(each.provider).capabilities.people_in_images]
+            if not options:
+                raise InvalidArgument.of(
+                    "person_generation", f"The model {job.request.model_id} cannot be told here to show no people."
+                )
         search = AccountSearch(
             keeper=self._keeper,
-            options=[option for option in job.request.plan.options if self._can(option)],
+            options=options,
             api_key_id=job.request.api_key_id,
             wait=self._settings.image_token_wait,
         )
@@ -235,6 +242,7 @@ class PictureMaker:
             resolution=option.generate_resolution,
             seed=job.request.seed_of(job.index),
             references=references,
+            person_generation=job.request.person_generation,
         )
         await job.mark.begin(token.token_id, option)
         job.is_asked, job.asked_at = True, time.monotonic()

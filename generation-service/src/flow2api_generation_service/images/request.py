@@ -22,6 +22,9 @@ MOST_IMAGES = 10
 
 # The smaller of the providers' ranges: docs/upstream/flow.md, section 7.
 _LARGEST_SEED = 999_999
+NOBODY = "dont_allow"
+"""Show no people."""
+_PERSON_GENERATIONS = ("allow_all", "allow_adult", NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ImageRequest:
     first_seed: int
     image_count: int
     api_key_id: str
+    person_generation: str = ""
 
     @property
     def model_id(self) -> str:
@@ -91,6 +95,7 @@ def planned_request(
         first_seed=request.seed if request.HasField("seed") else 1 + secrets.randbelow(_LARGEST_SEED - MOST_IMAGES),
         image_count=request.image_count or 1,
         api_key_id=request.api_key_id,
+        person_generation=request.person_generation,
     )
 
 
@@ -117,6 +122,9 @@ def _check_values(request: image_pb2.GenerateImageRequest) -> None:
         raise InvalidArgument.of("n", f"Between 1 and {MOST_IMAGES} images can be asked for at once.")
     if request.HasField("seed") and request.seed < 0:
         raise InvalidArgument.of("seed", "A seed is not negative.")
+    if request.person_generation and request.person_generation not in _PERSON_GENERATIONS:
+        known = ", ".join(_PERSON_GENERATIONS)
+        raise InvalidArgument.of("person_generation", f"The people that may be shown are one of: {known}.")
     if not request.api_key_id:
         raise InvalidArgument.of("api_key_id", "The API key on whose behalf this is has to be named.")
     check_key(request.request_id, request.request_scope)

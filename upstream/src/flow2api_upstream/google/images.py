@@ -19,6 +19,9 @@ from flow2api_upstream.port import (
 )
 
 _WITHOUT_IMAGE_SIZE = ("gemini-2.5-",)
+_WITH_PEOPLE = "vertex"
+_PEOPLE = {"allow_all": "ALLOW_ALL", "allow_adult": "ALLOW_ADULT", "dont_allow": "ALLOW_NONE"}
+"""The Gemini API has no such field. Source: docs/upstream/google-official.md, section 5."""
 _MAX_SEED = 2**31 - 1
 _LONGEST_TEXT = 500
 
@@ -45,6 +48,8 @@ def image_body(provider: str, call: ImageCall) -> dict[str, object]:
     image_config = {"aspectRatio": call.aspect_ratio} if call.aspect_ratio else {}
     if call.resolution and not call.upstream_model.startswith(_WITHOUT_IMAGE_SIZE):
         image_config["imageSize"] = call.resolution
+    if call.person_generation and provider == _WITH_PEOPLE:
+        image_config["personGeneration"] = _PEOPLE[call.person_generation]
     parts: list[dict[str, object]] = [{"text": call.prompt}]
     parts += [_picture(provider, image) for image in call.references]
     return {

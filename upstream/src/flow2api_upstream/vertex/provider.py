@@ -47,6 +47,7 @@ _CAPABILITIES = Capabilities(
     has_locations=True,
     quotas_per_model=True,
     quotas_per_project=True,
+    people_in_images=True,
 )
 
 

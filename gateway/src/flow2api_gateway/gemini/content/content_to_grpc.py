@@ -26,6 +26,7 @@ CONTENT_FIELDS: Final[Mapping[str, str]] = {
     "aspect_ratio": f"{_IMAGE_CONFIG}.aspectRatio",
     "resolution": f"{_IMAGE_CONFIG}.imageSize",
     "seed": f"{_CONFIG}.seed",
+    "person_generation": f"{_IMAGE_CONFIG}.personGeneration",
     "request_id": "Idempotency-Key",
 }
 """Fields of our gRPC requests by the names that Google's clients know."""
@@ -96,9 +97,16 @@ def content_request(
         resolution=exact_resolution((image.image_size or "")[:20], model.resolutions, param="resolution"),
         seed=_seed(config.seed),
         image_count=_count(config.candidate_count),
+        person_generation=people(image.person_generation or ""),
         api_key_id=api_key_id,
         request_id=request_id,
     )
+
+
+def people(text: str) -> str:
+    """Which people may be shown, in our words: Google has several for nobody, in either case."""
+    word = text.strip().lower()[:40]
+    return "dont_allow" if word in {"disallow", "allow_none"} else word
 
 
 def _count(candidates: int | None) -> int:

@@ -58,6 +58,7 @@ class ImageConfig(ProtoJson):
     aspect_ratio: str | None = None
     image_size: str | None = None
     image_output_options: ImageOutputOptions | None = None
+    person_generation: str | None = None
 
 
 class GenerationConfig(ProtoJson):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.gemini.content.content_to_grpc import people
 from flow2api_gateway.gemini.content.conversation import MAX_PROMPT, inline_source
 from flow2api_gateway.gemini.content.schemas import Blob
 from flow2api_gateway.gemini.file_uris import file_id_of, uri_source
@@ -102,17 +103,11 @@ def clip_request(
         seed=parameters.seed,
         negative_prompt=parameters.negative_prompt or "",
         generate_audio=parameters.generate_audio,
-        person_generation=_people(parameters.person_generation or ""),
+        person_generation=people(parameters.person_generation or ""),
         source_video_id=source_video_id,
         api_key_id=api_key_id,
         request_id=request_id,
     )
-
-
-def _people(text: str) -> str:
-    """Google writes the word in two ways, in either case."""
-    word = text.strip().lower()[:20]
-    return "dont_allow" if word == "disallow" else word
 
 
 def _source_video(instance: VeoInstance) -> str:

@@ -26,25 +26,25 @@ from flow2api_proto.access.v1 import request_quota_pb2 as flow2api_dot_access_do
 from flow2api_proto.generation.v1 import media_pb2 as flow2api_dot_generation_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/image.proto\x12\x16\x66low2api.generation.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\"flow2api/generation/v1/media.proto\"\xbe\x02\n\x14GenerateImageRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bimage_count\x18\x08 \x01(\x05\x12\x12\n\napi_key_id\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x15\n\rrequest_scope\x18\x0b \x01(\tB\x07\n\x05_seed\"\xc4\x02\n\x15GenerateImageResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\x05\x12\x39\n\x08progress\x18\x03 \x01(\x0b\x32%.flow2api.generation.v1.ImageProgressH\x00\x12\x37\n\x05image\x18\x04 \x01(\x0b\x32&.flow2api.generation.v1.GeneratedImageH\x00\x12\x37\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32$.flow2api.generation.v1.ImageFailureH\x00\x12\x37\n\rrequest_quota\x18\x06 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\x12\x10\n\x08replayed\x18\x07 \x01(\x08\x42\x07\n\x05\x65vent\"m\n\rImageProgress\x12\x31\n\x05stage\x18\x01 \x01(\x0e\x32\".flow2api.generation.v1.ImageStage\x12\x18\n\x10progress_percent\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"\xb9\x01\n\x0eGeneratedImage\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1d.flow2api.generation.v1.Usage\x12\x0f\n\x07warning\x18\x06 \x01(\tB\x07\n\x05_seed\"/\n\x0cImageFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"k\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x19\n\x11input_text_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12input_image_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03*\xc4\x01\n\nImageStage\x12\x1b\n\x17IMAGE_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGE_STAGE_QUEUED\x10\x01\x12\x16\n\x12IMAGE_STAGE_LEASED\x10\x02\x12\x19\n\x15IMAGE_STAGE_UPLOADING\x10\x03\x12\x1a\n\x16IMAGE_STAGE_GENERATING\x10\x04\x12\x19\n\x15IMAGE_STAGE_UPSCALING\x10\x05\x12\x17\n\x13IMAGE_STAGE_STORING\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/image.proto\x12\x16\x66low2api.generation.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\"flow2api/generation/v1/media.proto\"\xd9\x02\n\x14GenerateImageRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x11\n\x04seed\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bimage_count\x18\x08 \x01(\x05\x12\x12\n\napi_key_id\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x15\n\rrequest_scope\x18\x0b \x01(\t\x12\x19\n\x11person_generation\x18\x0c \x01(\tB\x07\n\x05_seed\"\xc4\x02\n\x15GenerateImageResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\x05\x12\x39\n\x08progress\x18\x03 \x01(\x0b\x32%.flow2api.generation.v1.ImageProgressH\x00\x12\x37\n\x05image\x18\x04 \x01(\x0b\x32&.flow2api.generation.v1.GeneratedImageH\x00\x12\x37\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32$.flow2api.generation.v1.ImageFailureH\x00\x12\x37\n\rrequest_quota\x18\x06 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\x12\x10\n\x08replayed\x18\x07 \x01(\x08\x42\x07\n\x05\x65vent\"m\n\rImageProgress\x12\x31\n\x05stage\x18\x01 \x01(\x0e\x32\".flow2api.generation.v1.ImageStage\x12\x18\n\x10progress_percent\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"\xb9\x01\n\x0eGeneratedImage\x12,\n\x05media\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12,\n\x05usage\x18\x05 \x01(\x0b\x32\x1d.flow2api.generation.v1.Usage\x12\x0f\n\x07warning\x18\x06 \x01(\tB\x07\n\x05_seed\"/\n\x0cImageFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"k\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x19\n\x11input_text_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12input_image_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03*\xc4\x01\n\nImageStage\x12\x1b\n\x17IMAGE_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12IMAGE_STAGE_QUEUED\x10\x01\x12\x16\n\x12IMAGE_STAGE_LEASED\x10\x02\x12\x19\n\x15IMAGE_STAGE_UPLOADING\x10\x03\x12\x1a\n\x16IMAGE_STAGE_GENERATING\x10\x04\x12\x19\n\x15IMAGE_STAGE_UPSCALING\x10\x05\x12\x17\n\x13IMAGE_STAGE_STORING\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.generation.v1.image_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGESTAGE']._serialized_start=1244
-  _globals['_IMAGESTAGE']._serialized_end=1440
+  _globals['_IMAGESTAGE']._serialized_start=1271
+  _globals['_IMAGESTAGE']._serialized_end=1467
   _globals['_GENERATEIMAGEREQUEST']._serialized_start=139
-  _globals['_GENERATEIMAGEREQUEST']._serialized_end=457
-  _globals['_GENERATEIMAGERESPONSE']._serialized_start=460
-  _globals['_GENERATEIMAGERESPONSE']._serialized_end=784
-  _globals['_IMAGEPROGRESS']._serialized_start=786
-  _globals['_IMAGEPROGRESS']._serialized_end=895
-  _globals['_GENERATEDIMAGE']._serialized_start=898
-  _globals['_GENERATEDIMAGE']._serialized_end=1083
-  _globals['_IMAGEFAILURE']._serialized_start=1085
-  _globals['_IMAGEFAILURE']._serialized_end=1132
-  _globals['_USAGE']._serialized_start=1134
-  _globals['_USAGE']._serialized_end=1241
+  _globals['_GENERATEIMAGEREQUEST']._serialized_end=484
+  _globals['_GENERATEIMAGERESPONSE']._serialized_start=487
+  _globals['_GENERATEIMAGERESPONSE']._serialized_end=811
+  _globals['_IMAGEPROGRESS']._serialized_start=813
+  _globals['_IMAGEPROGRESS']._serialized_end=922
+  _globals['_GENERATEDIMAGE']._serialized_start=925
+  _globals['_GENERATEDIMAGE']._serialized_end=1110
+  _globals['_IMAGEFAILURE']._serialized_start=1112
+  _globals['_IMAGEFAILURE']._serialized_end=1159
+  _globals['_USAGE']._serialized_start=1161
+  _globals['_USAGE']._serialized_end=1268
 # @@protoc_insertion_point(module_scope)

@@ -78,6 +78,7 @@ class GenerateImageRequest(_message.Message):
     API_KEY_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_SCOPE_FIELD_NUMBER: _builtins.int
+    PERSON_GENERATION_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -98,6 +99,10 @@ class GenerateImageRequest(_message.Message):
     """
     request_scope: _builtins.str
     """Which operation the key is for, e.g. `POST /v1/images/edits`: keys of one scope do not meet those of another."""
+    person_generation: _builtins.str
+    """Which people may be shown: `allow_all`, `allow_adult` or `dont_allow`; empty for the upstream's default. Only upstreams that
+    can be told so are asked to show none; the other words have no effect on those that cannot.
+    """
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
         """References, in order."""
@@ -120,10 +125,11 @@ class GenerateImageRequest(_message.Message):
         api_key_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
         request_scope: _builtins.str = ...,
+        person_generation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "image_count", b"image_count", "input_images", b"input_images", "model_id", b"model_id", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "image_count", b"image_count", "input_images", b"input_images", "model_id", b"model_id", "person_generation", b"person_generation", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

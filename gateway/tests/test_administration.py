@@ -337,6 +337,28 @@ async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.Async
     assert (await admin.get("/admin/jobs?state=nope")).json()["error"]["param"] == "state"
 
 
+async def test_image_jobs_are_listed_and_read_beside_those_of_videos(
+    admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any
+) -> None:
+    created = await client.post(
+        "/v1/images/generations",
+        json={"model": "gemini-3.1-flash-image", "prompt": "a pier", "n": 2},
+        headers={"authorization": "Bearer sk-good-key-0123456789", "prefer": "respond-async"},
+    )
+    (job,) = (await admin.get("/admin/jobs", params={"kind": "image", "state": "queued", "limit": 5})).json()
+    assert (job["id"], job["state"], job["n"], job["api_key_id"]) == (created.json()["id"], "queued", 2, "key_1")
+    assert world.generation.job_listings[-1].api_key_id == ""
+    assert (await admin.get("/admin/jobs")).json() == []
+    assert (await admin.get(f"/admin/jobs/{job['id']}")).json()["attempts"] == []
+    for query, param in (
+        ("kind=sound", "kind"),
+        ("kind=image&state=upscaling", "state"),
+        ("kind=image&limit=x", "limit"),
+    ):
+        refused = await admin.get(f"/admin/jobs?{query}")
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
 async def test_job_tells_each_attempt_with_its_account(
     admin: httpx.AsyncClient, client: httpx.AsyncClient, world: Any
 ) -> None:

@@ -10,30 +10,36 @@ from starlette.responses import Response
 
 from flow2api_common.errors import NotFound
 from flow2api_common.grpc_client import rpc_errors
-from flow2api_gateway.admin.job_json import attempt_json, job_json
+from flow2api_gateway.admin.job_json import attempt_json, image_job_json, job_json
 from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.gateway import Gateway, GatewayDep
+from flow2api_gateway.generation.image_jobs import get_image_job
+from flow2api_gateway.generation.videos import get_video
 from flow2api_gateway.openai.documents import ERRORS
-from flow2api_proto.generation.v1 import attempt_pb2, video_pb2
+from flow2api_proto.generation.v1 import attempt_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
+_IMAGE_JOB: Final = "image_"
 
 
-@router.get("/admin/jobs/{video_id}", summary="Read a video job with its attempts", responses=ERRORS)
-async def job(video_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
-    """A job of any key, and each account that was asked for it, in order."""
-    with rpc_errors("generation"):
-        answer = await gateway.peers.generation.GetVideo(video_pb2.GetVideoRequest(video_id=video_id))
-    attempts = await _attempts(gateway, video_id)
-    return json_response(job_json(gateway, answer.video) | {"attempts": attempts})
+@router.get("/admin/jobs/{job_id}", summary="Read a job with its attempts", responses=ERRORS)
+async def job(job_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
+    """A job of any key, and each account that was asked for it, in order; those of pictures are not kept."""
+    return json_response(await _document(gateway, job_id) | {"attempts": await _attempts(gateway, job_id)})
 
 
 @router.get("/admin/logs/{generation_id}/attempts", summary="List the attempts of a generation", responses=ERRORS)
 async def attempts_of(generation_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
     """Each account that was asked, in order; nothing for an unknown id."""
     return json_response(await _attempts(gateway, generation_id))
+
+
+async def _document(gateway: Gateway, job_id: str) -> dict[str, Any]:
+    if job_id.startswith(_IMAGE_JOB):
+        return image_job_json(await get_image_job(gateway.peers.generation, job_id, api_key_id=""))
+    return job_json(gateway, await get_video(gateway.peers.generation, job_id, api_key_id=""))
 
 
 async def _attempts(gateway: Gateway, generation_id: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A video job, and an attempt, as administrators see them."""
+"""A video job, an image job, and an attempt, as administrators see them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.gateway import Gateway
+from flow2api_gateway.openai.images.grpc_to_image_jobs import STATUSES, image_job_object
 from flow2api_gateway.openai.requests import link_to
 from flow2api_gateway.openai.videos.grpc_to_videos import video_object
-from flow2api_proto.generation.v1 import attempt_pb2, video_pb2
+from flow2api_proto.generation.v1 import attempt_pb2, image_job_pb2, video_pb2
 from flow2api_proto.tokens.v1 import token_pb2
 
 VIDEO_STATES: Final = {name.removeprefix("VIDEO_STATE_").lower(): value for name, value in video_pb2.VideoState.items()}
+IMAGE_JOB_STATUSES: Final = STATUSES
 _STATE_NAMES: Final = {value: name for name, value in VIDEO_STATES.items()}
 
 
@@ -29,6 +31,17 @@ def job_json(gateway: Gateway, video: video_pb2.Video) -> dict[str, Any]:
         "operation_name": placement.operation_name or None,
         "credits": placement.credits if placement.HasField("credits") else None,
         "failure": {"code": video.error.code, "message": video.error.message} if video.error.code else None,
+    }
+
+
+def image_job_json(job: image_job_pb2.ImageJob) -> dict[str, Any]:
+    """The client's document without the pictures, with the state under the name that jobs of videos have for it."""
+    document = image_job_object(job)
+    return document | {
+        "state": document["status"],
+        "api_key_id": job.api_key_id,
+        "deadline_at": iso_time(job, "deadline_time"),
+        "failure": {"code": job.error.reason.lower(), "message": job.error.message} if job.error.reason else None,
     }
 
 

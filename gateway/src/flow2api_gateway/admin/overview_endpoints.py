@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_common.grpc_client import rpc_errors
-from flow2api_gateway.admin.job_json import VIDEO_STATES, job_json
+from flow2api_gateway.admin.job_json import IMAGE_JOB_STATUSES, VIDEO_STATES, image_job_json, job_json
 from flow2api_gateway.admin.pages import page_headers, page_limit
 from flow2api_gateway.admin.times import iso_time
 from flow2api_gateway.auth.dependencies import AdminDep
 from flow2api_gateway.edge.responses import json_response
+from flow2api_gateway.errors.client_fields import client_fields
 from flow2api_gateway.gateway import Gateway, GatewayDep
 from flow2api_gateway.openai.documents import ERRORS
-from flow2api_proto.generation.v1 import generation_service_pb2, video_pb2
+from flow2api_proto.generation.v1 import generation_service_pb2, image_job_pb2, video_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2
 
 router: Final = APIRouter(tags=["administration"])
@@ -49,7 +50,7 @@ async def stats(_admin: AdminDep, gateway: GatewayDep) -> Response:
     )
 
 
-@router.get("/admin/jobs", summary="List video jobs", responses=ERRORS)
+@router.get("/admin/jobs", summary="List jobs", responses=ERRORS)
 async def jobs(
     _admin: AdminDep,
     gateway: GatewayDep,
@@ -57,8 +58,13 @@ async def jobs(
     after: Annotated[str, Query()] = "",
     state: Annotated[str, Query()] = "",
     page_token: Annotated[str, Query()] = "",
+    kind: Annotated[str, Query(description="`video`, or `image` for image jobs.")] = "video",
 ) -> Response:
-    """Jobs of all keys, newest first; the header ``x-next-page-token`` names the next page."""
+    """Jobs of one kind and of all keys, newest first; the header ``x-next-page-token`` names the next page."""
+    if kind == "image":
+        return await _image_jobs(gateway, limit=limit, after=after, state=state, page_token=page_token)
+    if kind != "video":
+        raise InvalidArgument.of("kind", "'kind' must be 'video' or 'image'.")
     if state and state not in VIDEO_STATES:
         raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(VIDEO_STATES))}.")
     listing = video_pb2.ListVideosRequest(
@@ -70,6 +76,21 @@ async def jobs(
     with rpc_errors("generation"):
         page = await gateway.peers.generation.ListVideos(listing)
     documents = [job_json(gateway, video) for video in page.videos]
+    return json_response(documents, headers=page_headers(page.next_page_token))
+
+
+async def _image_jobs(gateway: Gateway, *, limit: str, after: str, state: str, page_token: str) -> Response:
+    if state and state not in IMAGE_JOB_STATUSES:
+        raise InvalidArgument.of("state", f"Unknown state. Known are: {', '.join(sorted(IMAGE_JOB_STATUSES))}.")
+    listing = image_job_pb2.ListImageJobsRequest(
+        page_size=page_limit(limit, 100),
+        after_generation_id=after,
+        page_token=page_token,
+        states=[IMAGE_JOB_STATUSES[state]] if state else [],
+    )
+    with client_fields({"after_generation_id": "after"}), rpc_errors("generation"):
+        page = await gateway.peers.generation.ListImageJobs(listing)
+    documents = [image_job_json(job) for job in page.jobs]
     return json_response(documents, headers=page_headers(page.next_page_token))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flow2api_chaos.accounts import usual_accounts
 from flow2api_chaos.clients import Clients
 from flow2api_chaos.plan import Habit, PlannedVideo
 from flow2api_chaos.system import API_KEY, running_system
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 async def test_all_services_and_servers_killed_at_once(tmp_path: Path) -> None:
-    async with running_system(tmp_path, replicas=1, video_limit=-1, **UPSTREAM) as system:
+    async with running_system(tmp_path, replicas=1, accounts=usual_accounts(-1), **UPSTREAM) as system:
 
         def kill_everything() -> None:
             for part in system.parts.values():

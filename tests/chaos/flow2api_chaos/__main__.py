@@ -12,11 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from flow2api_chaos.mix import make_mix
 from flow2api_chaos.plan import make_plan
 from flow2api_chaos.report import as_text, write_json, write_page
 from flow2api_chaos.run import run_chaos
 
 _SEEDS = 1_000_000
+_VIDEOS = 300
+_MIXED_VIDEOS = 200
 
 
 def main() -> int:
@@ -25,7 +28,8 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=None, help="the same seed breaks the same things; default: a new one"
     )
-    parser.add_argument("--videos", type=int, default=300)
+    parser.add_argument("--mix", action="store_true", help="uneven accounts of three providers; strikes only if asked")
+    parser.add_argument("--videos", type=int, default=None, help="default: 300, of a mixed run 200")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long videos arrive, and things break")
     parser.add_argument("--strikes", type=int, default=None, help="default: one every five seconds")
     parser.add_argument("--replicas", type=int, default=2, help="processes of each service")
@@ -38,15 +42,19 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = secrets.randbelow(_SEEDS) if arguments.seed is None else arguments.seed
     seconds = arguments.minutes * 60
-    strikes = max(1, round(seconds / 5)) if arguments.strikes is None else arguments.strikes
-    plan = make_plan(
-        seed,
-        videos=arguments.videos,
-        seconds=seconds,
-        strikes=strikes,
-        replicas=arguments.replicas,
-        video_limit=arguments.limit,
-    )
+    strikes = max(1, round(seconds / 5)) if arguments.strikes is None and not arguments.mix else arguments.strikes or 0
+    if arguments.mix:
+        videos = arguments.videos or _MIXED_VIDEOS
+        plan = make_mix(seed, videos=videos, seconds=seconds, strikes=strikes, replicas=arguments.replicas)
+    else:
+        plan = make_plan(
+            seed,
+            videos=arguments.videos or _VIDEOS,
+            seconds=seconds,
+            strikes=strikes,
+            replicas=arguments.replicas,
+            video_limit=arguments.limit,
+        )
     print(f"seed {seed}: {len(plan.videos)} videos over {seconds:.0f} s, {len(plan.strikes)} strikes", flush=True)
     with tempfile.TemporaryDirectory(prefix="flow2api-chaos-") as temporary:
         directory = arguments.keep or Path(temporary)

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from flow2api_chaos.accounts import PlannedAccount
 from flow2api_chaos.books import FINAL_STATES, OPEN_ENTRY_STATES, Books, Entry, Job
 from flow2api_chaos.clients import FINAL, Story
+from flow2api_chaos.plan import ChaosPlan
+from flow2api_chaos.reconciliation import reconcile, taken_by_upstream
+from flow2api_chaos.whereabouts import Table, by_account, by_route
 
 _UPSAMPLING: Final = "flow.video_upsample"
 _LINES: Final = ("generate", "upscale")
@@ -21,6 +25,7 @@ class Audit:
 
     faults: dict[str, list[str]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -28,9 +33,15 @@ class Audit:
 
 
 def audit(
-    stories: Sequence[Story], books: Books, *, video_limit: int, leaked: Sequence[str], broken_files: Mapping[str, str]
+    stories: Sequence[Story],
+    books: Books,
+    *,
+    plan: ChaosPlan,
+    leaked: Sequence[str],
+    broken_files: Mapping[str, str],
+    tokens: Sequence[Mapping[str, Any]],
 ) -> Audit:
-    """Check every promise."""
+    """Check every promise. ``tokens`` are the accounts as the pool tells of them."""
     jobs = {job.video_id: job for job in books.jobs}
     found = Audit()
     found.faults = {
@@ -53,14 +64,45 @@ def audit(
         ],
         "ledger entries against their jobs": _against_jobs(books, jobs),
         "ledger entries against the upstream's charges": _against_upstream(books, jobs),
+        "ledger and upstream's account apart": [
+            f"{sums.difference} {sums.unit}: {sums}" for sums in reconcile(books) if sums.difference
+        ],
         "days that do not add up": _days(books),
-        "accounts over their limit upstream": _over_limit(books, video_limit),
+        "accounts over their limit upstream": _over_limit(books, plan.accounts),
         "files of completed jobs that do not decode": [f"{id_}: {why}" for id_, why in broken_files.items()],
         "clients that did not see the end": _unseen(stories, jobs),
         "messages left in the outbox": [str(books.outbox_count)] if books.outbox_count else [],
     }
+    if plan.is_mix:
+        found.faults["videos that were not made"] = _not_made(stories, jobs)
+        found.tables += [by_account(plan.accounts, tokens, books), by_route(books)]
+    found.tables.append(_sums(books))
     found.facts = _facts(stories, books)
     return found
+
+
+def _not_made(stories: Sequence[Story], jobs: Mapping[str, Job]) -> list[str]:
+    """Those whose submission was answered: of the others nobody may make a second one."""
+    found = [f"{story.plan.prompt}: {story.refusal or 'not asked for'}" for story in stories if not story.ids]
+    return found + [
+        f"{job.video_id} {job.state} {job.error_code} ({job.prompt})"
+        for job in jobs.values()
+        if job.state != "completed" and job.error_code != "submission_unknown"
+    ]
+
+
+def _sums(books: Books) -> Table:
+    columns = ("reconciliation", "ledger, settled", "disputed, and charged", "without a price", "upstream", "apart")
+    return Table(
+        columns,
+        tuple(
+            (
+                sums.unit,
+                *(f"{n:,}" for n in (sums.settled, sums.disputed, sums.unpriced, sums.upstream, sums.difference)),
+            )
+            for sums in reconcile(books)
+        ),
+    )
 
 
 def _lost(stories: Sequence[Story], jobs: Mapping[str, Job]) -> list[str]:
@@ -108,21 +150,16 @@ def _against_upstream(books: Books, jobs: Mapping[str, Job]) -> list[str]:
         job = jobs.get(entry.generation_id)
         if job is None or entry.line not in _LINES or entry.state == "disputed":
             continue
-        seen = books.sandbox["submissions"].get(job.prompt, {})
-        taken = sum(
-            sign * amount
-            for sign, name in ((1, "charged"), (-1, "refunded"))
-            for route, amount in seen.get(name, {}).items()
-            if (route == _UPSAMPLING) == (entry.line == "upscale")
-        )
-        # The Gemini API has a price in money, which the ledger of videos does not keep; that of continued clips is not
-        # documented (docs/upstream/flow.md, section 9), so that the ledger counts nothing for them.
-        is_priced = job.provider == "flow" and not job.is_continued
-        counted = entry.credits if is_priced or not taken else taken
+        in_credits = job.provider == "flow"
+        taken = taken_by_upstream(books, job.prompt, in_credits=in_credits, upscale=entry.line == "upscale")
+        own = entry.credits if in_credits else entry.micros or 0
+        # The price of continued clips of Flow is not documented (docs/upstream/flow.md, section 9), so that the ledger
+        # counts nothing for them.
+        counted = taken if in_credits and job.is_continued and taken else own
         expected = counted if entry.state == "settled" else 0
         if taken != expected:
             found.append(
-                f"{job.video_id} {entry.line} {entry.state} {entry.credits} ({entry.reason}), upstream took {taken}: "
+                f"{job.video_id} {entry.line} {entry.state} {own} ({entry.reason}), upstream took {taken}: "
                 f"{job.state} {job.prompt}"
             )
     return found
@@ -145,11 +182,12 @@ def _days(books: Books) -> list[str]:
     return found
 
 
-def _over_limit(books: Books, video_limit: int) -> list[str]:
+def _over_limit(books: Books, accounts: Sequence[PlannedAccount]) -> list[str]:
+    limits = {account.upstream_name: account.video_limit for account in accounts}
     return [
         f"{account}: {seen['highest']['video']} at once"
         for account, seen in books.sandbox["concurrency"].items()
-        if seen["highest"].get("video", 0) > video_limit
+        if seen["highest"].get("video", 0) > limits[account]
     ]
 
 
@@ -181,14 +219,13 @@ def _facts(stories: Sequence[Story], books: Books) -> dict[str, Any]:
         "submissions accepted upstream": sum(seen["accepted"] for seen in submissions),
         "ledger entries": dict(Counter(entry.state for entry in books.entries)),
         "credits settled": sum(entry.credits for entry in books.entries if entry.state == "settled"),
+        "dollars settled": sum(entry.micros or 0 for entry in books.entries if entry.state == "settled") / 1_000_000,
         "credits disputed": sum(entry.credits for entry in books.entries if entry.state == "disputed"),
         "credits the upstream kept": sum(
             amount
             for name, factor in (("charged", 1), ("refunded", -1))
             for amount in (
-                factor * value
-                for account, value in books.sandbox[name].items()
-                if not account.startswith("sandbox-key")
+                factor * value for account, value in books.sandbox[name].items() if account.startswith("sandbox-st")
             )
         ),
         "most videos at once per account": max(

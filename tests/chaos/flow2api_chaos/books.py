@@ -43,6 +43,22 @@ class Entry:
     reserved_credits: int
     credits: int
     released_credits: int
+    provider: str | None = None
+    micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the attempts."""
+
+    generation_id: str
+    provider: str
+    upstream_model: str
+    token_id: int
+    passed_by: list[str]
+    outcome: str
+    reason: str
+    next_step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,8 @@ class Books:
     outbox_count: int
     leases: dict[str, float]
     sandbox: dict[str, Any]
+    bill_micros: int = 0
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -75,7 +93,8 @@ def read_books(system: ChaosSystem) -> Books:
     )
     entries = _rows(
         system,
-        "SELECT generation_id, line, state, reason, day, reserved_credits, credits, released_credits "
+        "SELECT generation_id, line, state, reason, day, reserved_credits, credits, released_credits, "
+        "provider, micros "
         "FROM generation.ledger_entries ORDER BY generation_id, line",
     )
     days = _rows(
@@ -84,19 +103,25 @@ def read_books(system: ChaosSystem) -> Books:
         "sum(settled_credits) AS settled_credits, sum(released_credits) AS released_credits "
         "FROM generation.ledger_days GROUP BY day",
     )
+    attempts = _rows(
+        system,
+        "SELECT generation_id, provider, upstream_model, token_id, passed_by, outcome, reason, next_step "
+        "FROM generation.attempts ORDER BY start_time, attempt_id, try_number",
+    )
     return Books(
         jobs=tuple(map(_job, jobs)),
         entries=tuple(Entry(**row) for row in entries),
         days=tuple(days),
         outbox_count=_rows(system, "SELECT count(*) AS n FROM generation.outbox")[0]["n"],
         leases=_leases(system),
-        sandbox=sandbox_report(system),
+        sandbox=_control(system, "/report"),
+        bill_micros=_control(system, "/bill")["total_micros"],
+        attempts=tuple(Attempt(**row) for row in attempts),
     )
 
 
-def sandbox_report(system: ChaosSystem) -> dict[str, Any]:
-    """What the upstream has seen."""
-    answer = httpx.get(f"{system.sandbox.urls['control_url']}/report", trust_env=False, timeout=30)
+def _control(system: ChaosSystem, path: str) -> dict[str, Any]:
+    answer = httpx.get(system.sandbox.urls["control_url"] + path, trust_env=False, timeout=30)
     report: dict[str, Any] = answer.raise_for_status().json()
     return report
 

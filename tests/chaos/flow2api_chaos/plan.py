@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from flow2api_chaos.accounts import Mishap, PlannedAccount, usual_accounts
 
 SERVICES: Final = ("token", "generation", "poller", "gateway")
 SERVERS: Final = ("postgres", "nats", "redis")
@@ -77,19 +80,34 @@ class Strike:
 class ChaosPlan:
     """Everything that happens in a run.
 
-    ``seconds`` is how long videos arrive, ``video_limit`` how many of them an account may make at once.
+    ``seconds`` is how long videos arrive, ``sandbox`` are its settings that differ from those of every run.
     """
 
     seed: int
     seconds: float
     replicas: int
-    video_limit: int
     videos: tuple[PlannedVideo, ...]
     strikes: tuple[Strike, ...]
+    accounts: tuple[PlannedAccount, ...]
+    mishaps: tuple[Mishap, ...] = ()
+    sandbox: Mapping[str, str] = field(default_factory=dict)
+    is_mix: bool = False
+
+
+Kind: TypeAlias = tuple[str, int, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What clients ask for, what the upstream does to single videos, and how clients behave, each with its share."""
+
+    kinds: Sequence[Kind]
+    marks: Sequence[tuple[str, int]]
+    habits: Sequence[tuple[Habit, int]]
 
 
 # Kinds with their shares. Every run has each kind where it has videos enough.
-_KINDS: Final[tuple[tuple[str, int, Mapping[str, Any]], ...]] = (
+_KINDS: Final[tuple[Kind, ...]] = (
     ("text", 6, {"model": "veo-3.1-fast", "size": "1280x720", "seconds": "8"}),
     ("text, lite", 3, {"model": "veo-3.1-lite", "size": "720x1280", "seconds": "8"}),
     ("first frame", 3, {"model": "veo-3.1-fast", "size": "1280x720", "seconds": "8", "pictures": "first"}),
@@ -152,31 +170,47 @@ _RULES: Final[tuple[Mapping[str, Any], ...]] = (
 
 _ACTIVE_DEADLINE_SECONDS: Final = 45
 
+_USUAL_MENU: Final = Menu(_KINDS, _MARKS, _HABITS)
+
 
 def make_plan(
-    seed: int, *, videos: int, seconds: float, strikes: int, replicas: int = 2, video_limit: int = 4
+    seed: int,
+    *,
+    videos: int,
+    seconds: float,
+    strikes: int,
+    replicas: int = 2,
+    video_limit: int = 4,
+    menu: Menu = _USUAL_MENU,
+    accounts: Sequence[PlannedAccount] = (),
+    mishaps: Sequence[Mishap] = (),
+    sandbox: Mapping[str, str] = MappingProxyType({}),
+    is_mix: bool = False,
 ) -> ChaosPlan:
-    """The same for the same arguments."""
+    """The same for the same arguments. Without ``accounts`` the usual ones, of ``video_limit`` videos at once each."""
     # Each part has a stream of its own: the faults of a seed do not depend on how many videos there are.
     video_chance, strike_chance = random.Random(f"videos {seed}"), random.Random(f"strikes {seed}")
     return ChaosPlan(
         seed=seed,
         seconds=seconds,
         replicas=replicas,
-        video_limit=video_limit,
-        videos=tuple(_videos(video_chance, seed, videos, seconds)),
+        videos=tuple(_videos(video_chance, seed, videos, seconds, menu)),
         strikes=tuple(_strikes(strike_chance, strikes, seconds, replicas)),
+        accounts=tuple(accounts) or usual_accounts(video_limit),
+        mishaps=tuple(mishaps),
+        sandbox=sandbox,
+        is_mix=is_mix,
     )
 
 
-def _videos(chance: random.Random, seed: int, count: int, seconds: float) -> list[PlannedVideo]:
-    kinds = list(_KINDS) + chance.choices(_KINDS, [weight for _, weight, _ in _KINDS], k=count)
+def _videos(chance: random.Random, seed: int, count: int, seconds: float, menu: Menu) -> list[PlannedVideo]:
+    kinds = list(menu.kinds) + chance.choices(menu.kinds, [weight for _, weight, _ in menu.kinds], k=count)
     planned = []
     for number, (kind, _, fields) in enumerate(kinds[:count]):
-        mark = chance.choices([mark for mark, _ in _MARKS], [share for _, share in _MARKS])[0]
-        habit = chance.choices([habit for habit, _ in _HABITS], [share for _, share in _HABITS])[0]
+        mark = chance.choices([mark for mark, _ in menu.marks], [share for _, share in menu.marks])[0]
+        habit = chance.choices([habit for habit, _ in menu.habits], [share for _, share in menu.habits])[0]
         # Each early kind comes whole at least once, and there is something to remix.
-        if number < len(_KINDS):
+        if number < len(menu.kinds):
             mark, habit = "", Habit.POLL
         body: dict[str, Any] = {**fields, "prompt": f"chaos {seed} video {number:04d} {mark}".strip()}
         if "active" in mark:

@@ -12,8 +12,11 @@ import psutil
 
 from flow2api_chaos.run import Outcome
 
-_BEGIN: Final = "<!-- begin: last run, written by make chaos -->"
-_END: Final = "<!-- end: last run -->"
+# The pages' places of the two sorts of runs.
+_PLACES: Final = {
+    False: ("<!-- begin: last run, written by make chaos -->", "<!-- end: last run -->"),
+    True: ("<!-- begin: last mixed run, written by make chaos -->", "<!-- end: last mixed run -->"),
+}
 _SHOWN: Final = 12
 
 
@@ -29,6 +32,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "counts": {promise: len(found) for promise, found in outcome.audit.faults.items()},
         "faults": outcome.audit.faults,
         "facts": outcome.audit.facts,
+        "tables": [
+            [dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in outcome.audit.tables
+        ],
         "injected": [{"at_seconds": each.at_seconds, "what": each.what} for each in outcome.injected],
     }
 
@@ -47,14 +53,15 @@ def as_text(outcome: Outcome) -> str:
 def write_page(outcome: Outcome, page: Path) -> None:
     """Put the tables between their markers. Raises ValueError when they are missing."""
     text = page.read_text()
-    before, found, rest = text.partition(_BEGIN)
-    _, closed, after = rest.partition(_END)
+    begin, end = _PLACES[outcome.plan.is_mix]
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
     if not found or not closed:
         raise ValueError(f"{page} lacks its markers")
     day = datetime.now(UTC).date().isoformat()
     machine = f"{psutil.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
     body = "\n".join(_tables(outcome))
-    page.write_text(f"{before}{_BEGIN}\n\nRun on {day}: {machine}.\n\n{body}\n\n{_END}{after}")
+    page.write_text(f"{before}{begin}\n\nRun on {day}: {machine}.\n\n{body}\n\n{end}{after}")
 
 
 def write_json(outcome: Outcome, path: Path) -> None:
@@ -62,10 +69,11 @@ def write_json(outcome: Outcome, path: Path) -> None:
 
 
 def _tables(outcome: Outcome) -> list[str]:
-    plan, count = outcome.plan, len(outcome.injected)
-    head = f"Seed {plan.seed}: {len(plan.videos)} videos over {plan.seconds:.0f} s, {count} strikes"
+    plan = outcome.plan
+    head = f"Seed {plan.seed}: {len(plan.videos)} videos over {plan.seconds:.0f} s, {len(plan.strikes)} strikes"
+    head += f" and {len(plan.mishaps)} troubles of single accounts" if plan.mishaps else ""
     lines = [
-        f"{head}; everything was settled {outcome.settle_seconds:.0f} s after the last of them.",
+        f"{head}; everything was settled {outcome.settle_seconds:.0f} s after the last of these.",
         "",
         "| promise | found |",
         "| --- | ---: |",
@@ -79,6 +87,8 @@ def _tables(outcome: Outcome) -> list[str]:
             ", ".join(f"{key} {count}" for key, count in sorted(value.items())) if isinstance(value, dict) else value
         )
         lines.append(f"| {name} | {shown} |")
+    for table in outcome.audit.tables:
+        lines += ["", *(f"| {' | '.join(row)} |" for row in (table.columns, ["---"] * len(table.columns), *table.rows))]
     lines += ["", "| at s | injected |", "| ---: | --- |"]
     lines += [f"| {each.at_seconds:.1f} | {each.what} |" for each in outcome.injected]
     return lines

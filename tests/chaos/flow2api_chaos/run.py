@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from flow2api_chaos.audit import Audit, audit
 from flow2api_chaos.books import Books, read_books
 from flow2api_chaos.clients import Clients
+from flow2api_chaos.mishaps import MishapDoer
 from flow2api_chaos.plan import ChaosPlan
 from flow2api_chaos.strikes import Injected, Striker
-from flow2api_chaos.system import API_KEY, ChaosSystem, running_system
+from flow2api_chaos.system import API_KEY, ChaosSystem, admin_client, running_system
 from flow2api_cli.media_facts import clip_facts
 
 # Without renewal a lease ends; with a job behind it that nobody ends it would be renewed at each look.
@@ -41,11 +43,16 @@ async def run_chaos(
     """
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    async with running_system(directory, replicas=plan.replicas, video_limit=plan.video_limit) as system:
+    async with running_system(directory, replicas=plan.replicas, accounts=plan.accounts, **plan.sandbox) as system:
         clients, striker = Clients(system.gateways, plan.seed, api_key=API_KEY), Striker(system)
+        mishaps = MishapDoer(system)
+        await mishaps.prepare(plan.mishaps)
+        arriving_until = loop.time() + plan.seconds
         async with asyncio.TaskGroup() as group:
+            group.create_task(mishaps.run(plan.mishaps), name="mishaps")
             at_work = group.create_task(clients.run(plan.videos), name="clients")
             await striker.run(plan.strikes)
+            await asyncio.sleep(arriving_until - loop.time())
             await system.wait_until_ready()
             whole = loop.time()
             await asyncio.wait({at_work}, timeout=settle_seconds)
@@ -54,9 +61,16 @@ async def run_chaos(
         settled = loop.time() - whole
         leaked = await _leaked(system, books, waits_for_leases=waits_for_leases)
         broken = await _broken_files(system, books)
-        found = audit(clients.stories, books, video_limit=plan.video_limit, leaked=leaked, broken_files=broken)
+        tokens = await asyncio.to_thread(_tokens, system)
+        found = audit(clients.stories, books, plan=plan, leaked=leaked, broken_files=broken, tokens=tokens)
         found.facts["answers that clients got"] = dict(clients.answers)
-        return Outcome(plan, found, striker.injected, round(loop.time() - begin, 1), round(settled, 1))
+        injected = sorted([*striker.injected, *mishaps.injected], key=lambda each: each.at_seconds)
+        return Outcome(plan, found, injected, round(loop.time() - begin, 1), round(settled, 1))
+
+
+def _tokens(system: ChaosSystem) -> list[dict[str, Any]]:
+    with admin_client(system) as admin:
+        return list(admin.get("/admin/tokens").raise_for_status().json())
 
 
 async def _settled(system: ChaosSystem, deadline: float) -> Books:

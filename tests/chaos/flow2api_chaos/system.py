@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from flow2api_chaos.accounts import PlannedAccount
 from flow2api_chaos.link import Link, running_link
 from flow2api_chaos.plan import process_names
 from flow2api_chaos.servers import Killable, Nats, Postgres, Redis
@@ -30,13 +31,12 @@ from flow2api_testing.programs import (
 API_KEY = "sk-chaos-0123456789abcdef"
 ADMIN_PASSWORD = "password-of-the-run"
 DATABASE = "chaos"
-FLOW_ACCOUNTS = 6
-GEMINI_KEYS = 3
 
 _START_TIMEOUT_SECONDS = 180.0
 _ATTEMPTS = 5
 _SANDBOX = {
-    "seed_accounts": str(FLOW_ACCOUNTS),
+    "seed_accounts": "6",
+    "seed_api_keys": "5",
     "fast_video_duration": "8",
     "lite_video_duration": "6",
     "quality_video_duration": "10",
@@ -113,7 +113,7 @@ class Process:
 
 @asynccontextmanager
 async def running_system(
-    directory: Path, *, replicas: int = 2, video_limit: int, **sandbox_settings: str
+    directory: Path, *, replicas: int = 2, accounts: Sequence[PlannedAccount], **sandbox_settings: str
 ) -> AsyncIterator[ChaosSystem]:
     """Everything at work, with accounts in its pool, until the end of the block; also ``kill -9`` of us ends it."""
     names = process_names(replicas)
@@ -158,7 +158,7 @@ async def running_system(
             upstream=upstream,
         )
         await system.wait_until_ready()
-        await asyncio.to_thread(_add_accounts, system, video_limit)
+        await asyncio.to_thread(_add_accounts, system, accounts)
         yield system
 
 
@@ -199,14 +199,19 @@ def _variables(
     }
 
 
-def _add_accounts(system: ChaosSystem, video_limit: int) -> None:
+@contextmanager
+def admin_client(system: ChaosSystem) -> Iterator[httpx.Client]:
+    """A client that is logged in to the administration."""
     with httpx.Client(base_url=system.gateways[0], timeout=60, trust_env=False) as admin:
         answer = admin.post("/admin/login", json={"username": "admin", "password": ADMIN_PASSWORD})
         admin.headers["authorization"] = f"Bearer {answer.raise_for_status().json()['token']}"
-        accounts = [{"provider": "flow", "st": f"sandbox-st-{number}"} for number in range(1, FLOW_ACCOUNTS + 1)]
-        accounts += [{"provider": "gemini", "api_key": f"sandbox-key-{number}"} for number in range(1, GEMINI_KEYS + 1)]
+        yield admin
+
+
+def _add_accounts(system: ChaosSystem, accounts: Sequence[PlannedAccount]) -> None:
+    with admin_client(system) as admin:
         for account in accounts:
-            _add(admin, {**account, "video_concurrency": video_limit})
+            _add(admin, account.creation(system.sandbox.urls["control_url"]))
 
 
 def _add(admin: httpx.Client, account: Mapping[str, Any]) -> None:

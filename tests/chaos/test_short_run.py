@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flow2api_chaos.mix import make_mix
-from flow2api_chaos.plan import Action, make_plan
+from flow2api_chaos.plan import Action, Habit, make_plan
 from flow2api_chaos.report import as_json, as_text
 from flow2api_chaos.run import run_chaos
 
@@ -40,14 +40,11 @@ async def test_no_video_is_lost_or_bought_twice_while_everything_is_broken(tmp_p
     assert len(report["injected"]) == len(plan.strikes)
 
 
-@pytest.mark.timeout(180)
-async def test_a_mix_of_uneven_accounts_makes_every_video_and_pays_for_each_once(tmp_path: Path) -> None:
-    plan = make_mix(SEED, videos=15, seconds=5, replicas=1, clip_seconds=2)
-    outcome = await run_chaos(plan, tmp_path, settle_seconds=60)
-    assert outcome.audit.is_clean, as_text(outcome)
-    accounts, routes, sums = as_json(outcome)["tables"]
-    assert sum(int(account["served"]) for account in accounts) == len(plan.videos)
-    by_name = {account["account"].partition(" ")[0]: account for account in accounts}
-    assert by_name["vertex-3"]["at the end"].startswith("parked: billing_disabled")
-    assert {route["route"].partition("/")[0] for route in routes} == {"flow", "gemini", "vertex"}
-    assert all(each["upstream"] != "0" and each["apart"] == "0" for each in sums)
+def test_a_mix_is_the_same_for_its_seed_and_has_a_trouble_for_most_accounts() -> None:
+    plan = make_mix(SEED, videos=200, seconds=300)
+    assert plan == make_mix(SEED, videos=200, seconds=300)
+    assert {account.provider for account in plan.accounts} == {"flow", "gemini", "vertex"}
+    troubled = {account.name for account in plan.accounts if account.trouble}
+    assert {mishap.account for mishap in plan.mishaps} == troubled
+    assert not plan.strikes
+    assert not {video.habit for video in plan.videos} & {Habit.CANCEL, Habit.HANG_UP}

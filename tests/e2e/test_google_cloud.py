@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -232,6 +233,40 @@ def test_key_that_is_revoked_says_what_to_do(system: System, http: httpx.Client)
     assert made(http, "the others serve on").is_success
 
 
+def test_one_queue_over_three_providers_with_uneven_accounts(system: System, http: httpx.Client) -> None:
+    control(system, "/quotas", {"project": "sandbox-key-2", "per_day": 0})
+    control(system, "/faults", {"kind": "500", "route": "flow.video_*", "account": "sandbox-st-2", "times": 3})
+    credentials = [{"provider": "flow", "st": f"sandbox-st-{number}"} for number in (1, 2)]
+    credentials += [{"provider": "gemini", "api_key": f"sandbox-key-{number}"} for number in (1, 2, 3)]
+    with system.admin() as admin:
+        added = [admin.post("/admin/tokens", json={**each, "video_concurrency": 1}).json() for each in credentials]
+        control(system, "/keys", {"key": "sandbox-key-3", "state": "deleted"})
+        prompts = [f"one queue, clip {number}" for number in range(12)]
+        with ThreadPoolExecutor(len(prompts)) as pool:
+            list(pool.map(lambda prompt: finished_clip(http, model="omni", prompt=prompt, seconds="8"), prompts))
+        ids = [job["id"] for job in admin.get("/admin/jobs?limit=30").json() if job["prompt"] in prompts]
+        tries = [each for id_ in ids for each in admin.get(f"/admin/jobs/{id_}").json()["attempts"]]
+        for token in added:
+            admin.delete(f"/admin/tokens/{token['id']}")
+    control(system, "/keys", {"key": "sandbox-key-3", "state": "ok"})
+    submissions = system.sandbox.submissions()
+    assert [submissions[prompt] for prompt in prompts] == [1] * len(prompts)
+    made = [each for each in tries if each["outcome"] == "accepted"]
+    assert len(made) == len(prompts)
+    assert {each["provider"] for each in made} == {"flow", "gemini", "vertex"}
+    whole, failing, key, used_up, revoked = (
+        {(each["outcome"], each["next"]) for each in tries if each["token_id"] == token["id"]} for token in added
+    )
+    assert ("accepted", None) in whole & key
+    assert ("upstream", "other_account") in failing
+    assert ("quota_model", "room_elsewhere") in used_up
+    assert ("auth", "other_account") in revoked
+    assert ("accepted", None) not in revoked | used_up
+    shown = run_flow2api("jobs", "show", ids[0], "--attempts", variables=system.variables)
+    assert shown.returncode == 0, shown.stderr
+    assert "accepted" in shown.stdout
+
+
 def test_no_private_key_is_in_any_log(system: System) -> None:
     log = "".join(program.log() for program in system.programs.values())
     assert "database_migrated" in log
@@ -249,9 +284,7 @@ def test_the_ledger_is_the_bill_to_the_millionth(system: System, http: httpx.Cli
     while (rows := by_provider(system)) and any(row["open_micro_usd"] for row in rows) and time.monotonic() < deadline:
         time.sleep(0.2)
     bill = control(system, "/bill", {}, method="GET")
-    assert {row["provider"]: row["settled_micro_usd"] for row in rows if row["provider"]} == {
-        "vertex": bill["total_micros"]
-    }
+    assert sum(row["settled_micro_usd"] for row in rows) == bill["total_micros"] > 0
     assert all(row["reserved_micro_usd"] == row["settled_micro_usd"] + row["released_micro_usd"] for row in rows)
 
 

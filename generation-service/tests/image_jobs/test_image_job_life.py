@@ -15,7 +15,14 @@ from grpc_status import rpc_status
 
 from flow2api_common.errors import CapacityError, PermissionDenied
 from flow2api_generation_service.image_jobs.run import ImageJobRuns
-from flow2api_proto.generation.v1 import generation_service_pb2, image_job_pb2, image_pb2, ledger_pb2, media_pb2
+from flow2api_proto.generation.v1 import (
+    attempt_pb2,
+    generation_service_pb2,
+    image_job_pb2,
+    image_pb2,
+    ledger_pb2,
+    media_pb2,
+)
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
 from flow2api_testing.waiting import eventually
@@ -104,6 +111,12 @@ class TestMaking:
         job = await jobs.until((await jobs.create()).job.generation_id, "completed")
         assert jobs.submissions() == 1
         assert len(job.results) == 1
+        request = attempt_pb2.ListAttemptsRequest(generation_id=job.generation_id)
+        attempts = (await jobs.stub.ListAttempts(request)).attempts
+        assert [(each.outcome, each.next_step) for each in attempts] == [
+            ("throttled", "other_account"),
+            ("accepted", ""),
+        ]
 
     async def test_paid_answer_that_is_lost_is_not_asked_for_again(
         self, start_jobs: Any, pool: Any, sandbox: RunningSandbox

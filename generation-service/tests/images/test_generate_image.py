@@ -18,7 +18,7 @@ from PIL import Image
 from flow2api_common.grpc_server import GrpcServer
 from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
-from flow2api_proto.generation.v1 import generation_service_pb2, image_pb2, ledger_pb2, media_pb2
+from flow2api_proto.generation.v1 import attempt_pb2, generation_service_pb2, image_pb2, ledger_pb2, media_pb2
 from flow2api_proto.tokens.v1 import token_service_pb2_grpc
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
@@ -197,6 +197,13 @@ class TestFailover:
         assert len(images_of(await client.images())) == 1
         await all_given_back(pool)
         assert pool.outcome_names == ["ACCOUNT_QUOTA_EXHAUSTED", "OK"]
+        (entry,) = await logged(client)
+        request = attempt_pb2.ListAttemptsRequest(generation_id=entry.generation_id)
+        attempts = (await client.stub.ListAttempts(request)).attempts
+        assert [(each.line, each.provider, each.outcome, each.next_step) for each in attempts] == [
+            ("picture:0", "flow", "quota_account", "other_account"),
+            ("picture:0", "gemini", "accepted", ""),
+        ]
 
     async def test_upstream_error_is_repeated_on_the_same_account_first(
         self, client: Any, pool: Any, sandbox: RunningSandbox

@@ -7,7 +7,8 @@ from typing import Any
 from flow2api_common.clock import utc_now
 from flow2api_common.database import Database
 from flow2api_generation_service.attempts.outcomes import ACCEPTED, AttemptResult, NextStepAfter
-from flow2api_generation_service.attempts.repository import AttemptRepository, NewAttempt
+from flow2api_generation_service.attempts.past import NewAttempt
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_proto.generation.v1 import attempt_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
 

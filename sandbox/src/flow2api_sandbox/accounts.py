@@ -41,6 +41,8 @@ class KeyState(StrEnum):
     """What an API key is good for. Source: docs/upstream/google-official.md, sections 3 and 10."""
 
     OK = "ok"
+    DELETED = "deleted"
+    """Like a key that never was."""
     SERVICE_DISABLED = "service_disabled"
     BLOCKED = "blocked"
     REFERRER_BLOCKED = "referrer_blocked"

@@ -7,7 +7,7 @@ from typing import Final
 from flow2api_chaos.accounts import SERVICE_ACCOUNT, Mishap, PlannedAccount
 from flow2api_chaos.plan import ChaosPlan, Habit, Menu, make_plan
 
-OMNI: Final = "gemini-omni*"
+VEO: Final = "veo-*"
 
 # `omni` has routes on Flow, the Gemini API and Vertex; the others on two of them.
 _MENU: Final = Menu(
@@ -44,25 +44,25 @@ def make_mix(
         _flow(3, 1, "credits for two clips"),
         _flow(4, 1),
         _flow(5, 2, "500 to six submissions"),
-        _key(1, 2, "revoked midway"),
+        _key(1, 1, "revoked midway"),
         _key(2, 2, f"{per_day} clips a day"),
         _key(3, 1, "500 to six submissions"),
-        _key(4, 2),
+        _key(4, 1),
         _key(5, 2, "one clip at once upstream"),
         _service_account(1, 3, "global"),
-        _service_account(2, 2, "europe-west4", "its region lacks Omni"),
+        _service_account(2, 2, "europe-west4", "its region lacks Veo"),
         _service_account(3, 2, "us-central1", "its project has no billing"),
     )
     mishaps = (
         Mishap(0, "flow-3", "/accounts", {"session_token": "sandbox-st-3", "credits": 50}),
         Mishap(0, "key-2", "/quotas", {"project": "sandbox-key-2", "per_day": per_day}),
         Mishap(0, "key-5", "/quotas", {"project": "sandbox-key-5", "concurrent": 1}),
-        Mishap(0, "vertex-2", "/availability", {"model": OMNI, "location": "europe-west4", "is_served": False}),
+        Mishap(0, "vertex-2", "/availability", {"model": VEO, "location": "europe-west4", "is_served": False}),
         Mishap(0, "vertex-3", "/projects", {"project": "sandbox-project-3", "state": "billing_disabled"}),
         Mishap(seconds * 0.1, "flow-2", "/faults", _six_times("429", "flow.video_*", "sandbox-st-2")),
         Mishap(seconds * 0.2, "key-3", "/faults", _six_times("500", "gemini.interaction_create", "sandbox-key-3")),
         Mishap(seconds * 0.3, "flow-5", "/faults", _six_times("500", "flow.video_*", "sandbox-st-5")),
-        Mishap(seconds * 0.5, "key-1", "/keys", {"key": "sandbox-key-1", "state": "blocked"}, is_idle=True),
+        Mishap(seconds * 0.5, "key-1", "/keys", {"key": "sandbox-key-1", "state": "deleted"}, is_idle=True),
     )
     durations = ("fast_video_duration", "lite_video_duration", "omni_video_duration")
     return make_plan(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,22 +12,13 @@ from sqlalchemy.orm import aliased
 
 from flow2api_generation_service.attempts.models import AttemptRow
 from flow2api_generation_service.attempts.outcomes import ACCEPTED, AttemptResult
+from flow2api_generation_service.attempts.past import NewAttempt, PastAttempt
+from flow2api_generation_service.upserts import insert_into
 
 LARGEST_LISTING: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class NewAttempt:
-    """Where something is tried."""
-
-    attempt_id: str
-    generation_id: str
-    line: str
-    provider: str
-    upstream_model: str
-    token_id: int
-    location: str = ""
-    passed_by: Sequence[str] = field(default_factory=tuple)
+_UNDER_WAY: Final = AttemptResult("")
 
 
 class AttemptRepository:
@@ -40,6 +30,16 @@ class AttemptRepository:
     async def begin(self, attempt: NewAttempt, *, now: datetime) -> None:
         """Note a new attempt, which is under way."""
         await self._add(attempt, 1, now)
+
+    async def add_past(self, attempts: Sequence[PastAttempt], *, now: datetime) -> None:
+        """Store attempts that are over. A repeat changes nothing."""
+        if not attempts:
+            return
+        rows = [
+            _values(each.where, each.try_number, each.start_time, each.result, each.end_time or now)
+            for each in attempts
+        ]
+        await self._session.execute(insert_into(self._session, AttemptRow).values(rows).on_conflict_do_nothing())
 
     async def again(self, attempt_id: str, result: AttemptResult, *, now: datetime) -> None:
         """Note that it did not work, and is repeated on the same account. Nothing happens when it has ended."""
@@ -104,21 +104,29 @@ class AttemptRepository:
         await self._session.execute(delete(AttemptRow).where(AttemptRow.start_time < time))
 
     async def _add(self, attempt: NewAttempt, try_number: int, now: datetime) -> None:
-        await self._session.execute(
-            insert(AttemptRow).values(
-                attempt_id=attempt.attempt_id,
-                try_number=try_number,
-                generation_id=attempt.generation_id,
-                line=attempt.line,
-                provider=attempt.provider,
-                upstream_model=attempt.upstream_model,
-                token_id=attempt.token_id,
-                location=attempt.location,
-                passed_by=list(attempt.passed_by),
-                outcome="",
-                reason="",
-                next_step="",
-                start_time=now,
-                end_time=None,
-            )
-        )
+        await self._session.execute(insert(AttemptRow).values(**_values(attempt, try_number, now)))
+
+
+def _values(
+    attempt: NewAttempt,
+    try_number: int,
+    start_time: datetime,
+    result: AttemptResult = _UNDER_WAY,
+    end_time: datetime | None = None,
+) -> dict[str, Any]:
+    return {
+        "attempt_id": attempt.attempt_id,
+        "try_number": try_number,
+        "generation_id": attempt.generation_id,
+        "line": attempt.line,
+        "provider": attempt.provider,
+        "upstream_model": attempt.upstream_model,
+        "token_id": attempt.token_id,
+        "location": attempt.location,
+        "passed_by": list(attempt.passed_by),
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "next_step": result.next_step.value,
+        "start_time": start_time,
+        "end_time": end_time,
+    }

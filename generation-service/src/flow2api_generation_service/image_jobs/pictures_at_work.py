@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -16,6 +17,7 @@ from flow2api_common.errors import (
     UpstreamUnavailable,
 )
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.image_jobs.errors import PictureLost
 from flow2api_generation_service.image_jobs.models import ImageJobRow
 from flow2api_generation_service.image_jobs.picture_mark import PictureMark
@@ -107,6 +109,8 @@ class PicturesAtWork:
         except Flow2APIError as error:
             if not self._may_wait(picture, error):
                 await self._failed(key, picture, error)
+            else:
+                await self._note(picture)
         except asyncio.CancelledError:
             if picture.is_asked:
                 raise
@@ -142,13 +146,21 @@ class PicturesAtWork:
         self.pause = min(pause, _LONGEST_PAUSE, self.pause or _LONGEST_PAUSE)
         return True
 
+    async def _note(self, picture: PictureJob) -> None:
+        """Keep what was tried of a picture that goes on waiting. Only a note: a database that is away loses it."""
+        attempts = picture.attempts.take()
+        with suppress(DependencyUnavailable):
+            async with self._database.transaction() as session:
+                await AttemptRepository(session).add_past(attempts, now=self._clock())
+
     async def _made(self, key: PictureKey, picture: PictureJob, made: MadePicture) -> None:
         event = image_pb2.GenerateImageResponse(generation_id=key.generation_id, image_index=key.image_index)
         event.image.CopyFrom(image_of(made, self._request.model_id))
-        charge = charge_of(picture, None)
+        charge, attempts = charge_of(picture, None), picture.attempts.take()
 
         async def record() -> bool:
             async with self._database.transaction() as session:
+                await AttemptRepository(session).add_past(attempts, now=self._clock())
                 transitions = ImageJobTransitions(session, clock=self._clock)
                 return await transitions.made(key, event, made.row, charge)
 
@@ -163,10 +175,11 @@ class PicturesAtWork:
         await self._changes.announce(key.generation_id)
 
     async def _failed(self, key: PictureKey, picture: PictureJob, error: Flow2APIError) -> None:
-        charge = charge_of(picture, error)
+        charge, attempts = charge_of(picture, error), picture.attempts.take()
 
         async def record() -> None:
             async with self._database.transaction() as session:
+                await AttemptRepository(session).add_past(attempts, now=self._clock())
                 await ImageJobTransitions(session, clock=self._clock).failed(key, error, charge)
 
         await until_stored(record)

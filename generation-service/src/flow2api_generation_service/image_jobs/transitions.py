@@ -26,8 +26,9 @@ from flow2api_generation_service.image_jobs.states import (
     ImageJobState,
     PictureState,
 )
-from flow2api_generation_service.images.charges import IMAGE, ImageCharges, PictureCharge, line_of
+from flow2api_generation_service.images.charges import IMAGE, ImageCharges, PictureCharge
 from flow2api_generation_service.images.idempotency import IdempotencyRepository, RequestKey, events_of, result_of
+from flow2api_generation_service.images.lines import line_of
 from flow2api_generation_service.ledger.amounts import Cost
 from flow2api_generation_service.ledger.book import LedgerBook, NewEntry, Placement, Record
 from flow2api_generation_service.ledger.states import EntryState, Fate

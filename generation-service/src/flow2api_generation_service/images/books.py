@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import CapacityError, DependencyUnavailable
+from flow2api_generation_service.attempts.past import PastAttempt
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.draining import DrainingTasks
 from flow2api_generation_service.group_writes import GroupWrites, Outcome
 from flow2api_generation_service.images.charges import ClosedGeneration, ImageCharges, PictureCharge
@@ -44,6 +46,7 @@ class Closing:
     results: Sequence[image_pb2.GenerateImageResponse]
     charges: Sequence[PictureCharge]
     is_reserved: bool
+    attempts: Sequence[PastAttempt] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class ImageBooks:
     async def _close(self, session: AsyncSession, closings: Sequence[Closing], now: datetime) -> None:
         log = RequestLogRepository(session)
         await log.add(*(_log_row(each, now) for each in closings))
+        await AttemptRepository(session).add_past([past for each in closings for past in each.attempts], now=now)
         await log.count_images(
             now.date(), made=sum(each.made for each in closings), failed=sum(each.failed for each in closings)
         )

@@ -17,6 +17,7 @@ from flow2api_common.clock import Clock
 from flow2api_common.errors import Flow2APIError
 from flow2api_generation_service.catalog.image_plan import ImageOption
 from flow2api_generation_service.catalog.prices import TokenUsage, most_input
+from flow2api_generation_service.images.lines import line_of
 from flow2api_generation_service.images.picture import PictureJob
 from flow2api_generation_service.images.request import ImageRequest
 from flow2api_generation_service.ledger.amounts import Budget, Cost, dearest
@@ -170,8 +171,3 @@ class ImageCharges:
 def _record(generation_id: str, charge: PictureCharge) -> Record:
     entry = NewEntry(generation_id, line_of(charge.index), IMAGE, charge.api_key_id, charge.model_id, charge.cost)
     return Record(entry, _STATES[charge.fate], charge.reason, charge.placement, charge.output_count)
-
-
-def line_of(index: int) -> str:
-    """What the ledger calls one of the pictures of a generation."""
-    return f"picture:{index}"

@@ -178,6 +178,7 @@ class ImageGeneration:
             results=results,
             charges=[self._charges[index] for index in sorted(self._charges)],
             is_reserved=self._is_reserved,
+            attempts=[attempt for each in self._jobs for attempt in each.attempts.take()],
         )
 
     def _event(self, index: int) -> image_pb2.GenerateImageResponse:

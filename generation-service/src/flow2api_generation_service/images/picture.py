@@ -14,9 +14,17 @@ from typing import Protocol
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InvalidArgument
 from flow2api_common.lifecycle import end_tasks
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.outcomes import (
+    ACCEPTED,
+    AttemptResult,
+    NextStepAfter,
+    result_of,
+)
+from flow2api_generation_service.attempts.past import PastAttempts
 from flow2api_generation_service.catalog.image_plan import ImageOption
 from flow2api_generation_service.catalog.prices import TokenUsage
 from flow2api_generation_service.images.fetch import fetch_picture
+from flow2api_generation_service.images.lines import line_of
 from flow2api_generation_service.images.metrics import IMAGE_FAILURES_TOTAL, VERIFICATIONS_TOTAL
 from flow2api_generation_service.images.progress import PictureProgress
 from flow2api_generation_service.images.request import NOBODY, ImageRequest
@@ -84,7 +92,7 @@ class PictureJob:
     ``is_asked``: the upstream is asked for it, so that it is paid for. ``is_deserted``: whether its client is gone.
     ``asked_at``: when, by ``time.monotonic``. ``token_id`` and ``option``: where it was tried last. ``is_in_doubt``:
     that try may have been charged or not. ``usage`` is what the upstream has counted of the picture that it made.
-    ``mark`` is told around each paid call.
+    ``mark`` is told around each paid call. ``attempts`` are the accounts that were asked.
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class PictureJob:
         self.usage: TokenUsage | None = None
         self.asked_at = 0.0
         self.tries = 0
+        self.attempts = PastAttempts(generation_id=generation_id, line=line_of(index))
 
 
 class PictureMaker:
@@ -153,6 +162,13 @@ class PictureMaker:
         while True:
             held, option = await search.next()
             job.token_id, job.option = held.token_id, option
+            job.attempts.begin(
+                provider=option.provider,
+                upstream_model=option.upstream_model,
+                token_id=held.token_id,
+                location=held.account.location,
+                passed_by=search.passed_by,
+            )
             async with self._keeper.holding(held) as token:
                 job.progress.enter(image_pb2.IMAGE_STAGE_LEASED)
                 try:
@@ -165,10 +181,14 @@ class PictureMaker:
                     if failure.failure_class is FailureClass.MODEL_NOT_HERE:
                         # What a location lacks is no try: nothing was begun, and the pool does not ask there again.
                         job.tries -= 1
-                    if not self._has_tries_left(job) or not search.may_go_on(failure):
+                    may_go_on = self._has_tries_left(job) and search.may_go_on(failure)
+                    following = _next_step(failure) if may_go_on else NextStepAfter.END
+                    job.attempts.end(result_of(failure, following))
+                    if not may_go_on:
                         raise to_service_error(failure, paid=False) from failure
                     search.failed(failure, token.token_id, option)
                 else:
+                    job.attempts.end(AttemptResult(ACCEPTED))
                     return await self._finish(job, token, option, result)
             job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
 
@@ -212,6 +232,7 @@ class PictureMaker:
                     or not self._has_tries_left(job, keep=1 if rule.other_token else 0)
                 ):
                     raise
+                job.attempts.again(result_of(failure, NextStepAfter.SAME_ACCOUNT))
                 if rule.upload_again:
                     references = None
             await asyncio.sleep(_BACKOFF_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
@@ -350,3 +371,8 @@ class PictureMaker:
             failure=failure.failure_class.value,
             upstream_reason=failure.reason,
         )
+
+
+def _next_step(failure: UpstreamFailure) -> NextStepAfter:
+    # An account that failed is not asked again for this picture, also one that has no room just now.
+    return NextStepAfter.OTHER_ACCOUNT if retry_rule(failure).other_token else NextStepAfter.OTHER_ROUTE

@@ -18,7 +18,10 @@ _LATER = timedelta(seconds=60)
 
 
 class AccountSearch:
-    """What is left to try for one picture: routes, accounts and time to wait for one."""
+    """What is left to try for one picture: routes, accounts and time to wait for one.
+
+    ``passed_by`` are the routes before the last one that `next` gave, which had no account free.
+    """
 
     def __init__(
         self, *, keeper: LeaseKeeper, options: Sequence[ImageOption], api_key_id: str, wait: timedelta
@@ -29,6 +32,7 @@ class AccountSearch:
         self._wait_until = asyncio.get_running_loop().time() + wait.total_seconds()
         self._tried_token_ids: list[int] = []
         self._last_failure: UpstreamFailure | None = None
+        self.passed_by: list[str] = []
 
     async def next(self) -> tuple[HeldLease, ImageOption]:
         """Lease an account that was not tried yet.
@@ -52,6 +56,7 @@ class AccountSearch:
             if is_hopeless(error):
                 raise self._nobody_left() from error
             raise
+        self.passed_by = [_name(option) for option in self._options[: held.candidate_index]]
         return held, self._options[held.candidate_index]
 
     def may_go_on(self, failure: UpstreamFailure) -> bool:
@@ -74,6 +79,10 @@ class AccountSearch:
         return CapacityError(
             "No account of the pool can serve this model.", reason=NO_ELIGIBLE_TOKEN, retry_after=_LATER
         )
+
+
+def _name(option: ImageOption) -> str:
+    return f"{option.provider}/{option.upstream_model}"
 
 
 def _candidate(option: ImageOption) -> token_pb2.LeaseCandidate:

@@ -20,7 +20,8 @@ from flow2api_generation_service.attempts.outcomes import (
     NextStepAfter,
     result_of,
 )
-from flow2api_generation_service.attempts.repository import AttemptRepository, NewAttempt
+from flow2api_generation_service.attempts.past import NewAttempt
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.durations.learning import Durations
 from flow2api_generation_service.leasing import LeaseClient
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip

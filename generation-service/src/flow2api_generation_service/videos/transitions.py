@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock
 from flow2api_generation_service.attempts.outcomes import ABANDONED, AttemptResult, NextStepAfter
-from flow2api_generation_service.attempts.repository import AttemptRepository, NewAttempt
+from flow2api_generation_service.attempts.past import NewAttempt
+from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.requestlog.models import RequestLogRow
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
 from flow2api_generation_service.videos.charges import LINES, VideoCharges

@@ -39,7 +39,7 @@ def require_api_key(call: Call, *, service: KeyService, host: str, title: str) -
     if not value:
         raise ApiError(403, _UNREGISTERED)
     key = call.world.api_keys.get(value)
-    if key is None:
+    if key is None or key.state is KeyState.DELETED:
         message = "API key not valid. Please pass a valid API key."
         if is_interaction:
             raise ApiError(401, message)

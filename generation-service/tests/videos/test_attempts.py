@@ -7,7 +7,7 @@ from typing import Any
 from flow2api_common.clock import utc_now
 from flow2api_common.database import Database
 from flow2api_generation_service.attempts.outcomes import ACCEPTED, AttemptResult, NextStepAfter
-from flow2api_generation_service.attempts.past import NewAttempt
+from flow2api_generation_service.attempts.past import NewAttempt, PastAttempts
 from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_proto.generation.v1 import attempt_pb2
 from flow2api_sandbox.faults import Fault, FaultKind
@@ -76,3 +76,17 @@ async def test_try_that_was_given_up_is_accepted_when_the_upstream_says_so_late(
     async with database.transaction() as session:
         await AttemptRepository(session).delete_before(utc_now())
         assert not await AttemptRepository(session).of_generation("video_1")
+
+
+async def test_attempts_that_are_written_twice_are_kept_once(database: Database) -> None:
+    past = PastAttempts(generation_id="picture_1", line="picture:0")
+    past.begin(provider="flow", upstream_model="nano", token_id=3, location="", passed_by=())
+    past.again(AttemptResult("network", next_step=NextStepAfter.SAME_ACCOUNT))
+    written = past.take()
+    for _ in range(2):
+        async with database.transaction() as session:
+            await AttemptRepository(session).add_past(written, now=utc_now())
+    async with database.transaction(read_only=True) as session:
+        rows = await AttemptRepository(session).of_generation("picture_1")
+    assert [(row.try_number, row.outcome) for row in rows] == [(1, "network"), (2, "abandoned")]
+    assert past.take() == []

@@ -83,6 +83,24 @@ def test_the_job_the_key_and_the_installation_have_receivers(
     assert told == {"default": [by_default], "job": [by_job], "endpoint": [by_endpoint]}
 
 
+def test_receivers_and_operators_see_image_jobs(system: System, api: httpx.Client, receiver: Receiver) -> None:
+    endpoint = {"name": "pictures", "url": receiver.url("pictures"), "event_types": ["image_job.completed"]}
+    made = api.post("/v1/webhook_endpoints", json=endpoint).json()
+    body = {"model": "gemini-3.1-flash-image", "prompt": "a pier"}
+    job_id = api.post("/v1/images/generations", json=body, headers={"prefer": "respond-async"}).json()["id"]
+    block_until(lambda: receiver.events("pictures", made["signing_secret"]))
+    assert [(event.type, event.data.id) for event in receiver.events("pictures", made["signing_secret"])] == [
+        ("image_job.completed", job_id)
+    ]
+    api.delete(f"/v1/webhook_endpoints/{made['id']}")
+    assert job_id in run_flow2api("jobs", "list", "--images", variables=system.variables).stdout
+    shown = json.loads(run_flow2api("jobs", "show", job_id, variables=system.variables).stdout)
+    assert shown["status"] == "completed"
+    assert shown["data"][0]["b64_json"].endswith("characters)")
+    with system.admin() as admin:
+        assert admin.get("/admin/jobs", params={"kind": "image"}).json()[0]["id"] == job_id
+
+
 def test_signing_secrets_are_kept_and_logged_nowhere_in_clear(
     system: System, api: httpx.Client, receiver: Receiver, directory: Path
 ) -> None:

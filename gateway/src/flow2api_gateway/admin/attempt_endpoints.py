@@ -26,7 +26,7 @@ _IMAGE_JOB: Final = "image_"
 
 @router.get("/admin/jobs/{job_id}", summary="Read a job with its attempts", responses=ERRORS)
 async def job(job_id: str, _admin: AdminDep, gateway: GatewayDep) -> Response:
-    """A job of any key, and each account that was asked for it, in order; those of pictures are not kept."""
+    """A job of any key, and each account that was asked for it, in order."""
     return json_response(await _document(gateway, job_id) | {"attempts": await _attempts(gateway, job_id)})
 
 

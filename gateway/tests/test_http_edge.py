@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from flow2api_common.errors import InternalError
+from flow2api_proto.generation.v1 import video_pb2
 from flow2api_testing.gateway_peers.content import API_KEY
+from flow2api_testing.waiting import eventually
 
 CHAT = {"model": "gemini-3.1-flash-image", "messages": [{"role": "user", "content": "a cat"}]}
 
@@ -184,14 +186,13 @@ async def test_unknown_paths_and_methods(
     [
         ("PUT", "/v1/videos", "GET, HEAD, POST"),
         ("POST", "/v1/videos/video_1", "DELETE, GET, HEAD"),
-        ("POST", "/v1/videos/video_1/events", "GET"),
-        ("HEAD", "/v1/videos/video_1/events", "GET"),
+        ("POST", "/v1/videos/video_1/events", "GET, HEAD"),
         ("HEAD", "/v1/chat/completions", "POST"),
         ("PUT", "/v1/images/generations", "GET, HEAD, POST"),
         ("GET", "/v1/chat/completions", "POST"),
-        ("DELETE", "/v1beta/models", "GET"),
-        ("PUT", "/v1beta/models/gemini-3.1-flash-image:generateContent", "GET, POST"),
-        ("PATCH", "/admin/tokens", "GET, POST"),
+        ("DELETE", "/v1beta/models", "GET, HEAD"),
+        ("PUT", "/v1beta/models/gemini-3.1-flash-image:generateContent", "GET, HEAD, POST"),
+        ("PATCH", "/admin/tokens", "GET, HEAD, POST"),
         ("DELETE", "/admin/tokens/1/enable", "POST"),
         ("DELETE", "/admin/login", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
@@ -206,12 +207,34 @@ async def test_a_wrong_method_is_told_all_that_the_path_takes(
 
 async def test_head_is_get_without_its_body(address: str) -> None:
     async with httpx.AsyncClient(base_url=address, headers={"authorization": f"Bearer {API_KEY}"}) as client:
-        for path, status in (("/v1/models", 200), ("/v1/videos?limit=2", 200), ("/v1/videos/video_no", 404)):
+        for path, status in (
+            ("/v1/models", 200),
+            ("/v1/videos?limit=2", 200),
+            ("/v1/videos/video_no", 404),
+            ("/v1beta/models", 200),
+            ("/v1beta/files", 200),
+            ("/v1beta/interactions/nothing", 404),
+            ("/admin/tokens", 401),
+            ("/", 200),
+            ("/openapi.json", 200),
+        ):
             head, whole = await client.head(path), await client.get(path)
-            assert (head.status_code, head.content) == (whole.status_code, b"") == (status, b"")
+            assert (head.status_code, head.content) == (whole.status_code, b"") == (status, b""), path
             assert head.headers["content-length"] == whole.headers["content-length"]
+        assert (await client.head("/metrics")).status_code == 200
     async with httpx.AsyncClient(base_url=address) as stranger:
         assert (await stranger.head("/v1/models")).status_code == 401
+
+
+async def test_head_of_events_makes_no_events(address: str, world: Any) -> None:
+    world.generation.videos["video_1"] = video_pb2.Video(video_id="video_1", version=1, api_key_id="key_1")
+    async with httpx.AsyncClient(base_url=address, headers={"authorization": f"Bearer {API_KEY}"}) as client:
+        head = await client.head("/v1/videos/video_1/events")
+        assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        assert (await client.head("/v1/videos/video_no/events")).status_code == 404
+        # The connection serves on: nothing of a stream was left in it.
+        assert (await client.get("/v1/models")).status_code == 200
+    await eventually(lambda: world.generation.watches == world.generation.watches_ended == 2)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from flow2api_gateway.admin import (
     webhook_endpoints,
 )
 from flow2api_gateway.documented_app import DocumentedApp
-from flow2api_gateway.edge.head_requests import HeadRequests, serves_head
+from flow2api_gateway.edge.head_requests import HeadRequests
 from flow2api_gateway.edge.paths import TrailingSlash
 from flow2api_gateway.edge.request_scope import RequestScope
 from flow2api_gateway.edge.responses import json_response
@@ -121,7 +121,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],
             expose_headers=_EXPOSED_HEADERS,
         )
@@ -164,7 +164,7 @@ def _methods_of(request: Request) -> set[str]:
     routes = [*request.app.routes, *(route for router in _ROUTERS for route in router.routes)]
     fitting = [route for route in routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in fitting for method in route.methods or ()}
-    return methods | {"HEAD"} if "GET" in methods and serves_head(request.url.path) else methods
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -22,7 +22,6 @@ router: Final = APIRouter(tags=["media"])
 _CONTENT_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "video/mp4")
 
 
-@router.head("/media/{media_id}", include_in_schema=False)
 @router.get("/media/{media_id}", summary="Open a result", responses=answers_bytes("The file.", *_CONTENT_TYPES))
 async def open_media(
     request: Request,

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from flow2api_common.media_store import MediaStore
 from flow2api_common.media_types import extension_of
+from flow2api_gateway.edge.head_requests import is_head
 from flow2api_gateway.media.ranges import RangeNotSatisfiable, parse_range
 
 
@@ -58,7 +59,7 @@ async def serve_stored(request: Request, file: ServedFile, *, store: MediaStore,
         start, end, status = wanted.start, wanted.end, 206
         headers["content-range"] = f"bytes {start}-{end - 1}/{file.size_bytes}"
     headers["content-length"] = str(end - start)
-    if request.method == "HEAD" or start == end:
+    if is_head(request) or start == end:
         return Response(status_code=status, headers=headers)
     content = await begun(store.stream(object_key, start=start, end=end))
     return StreamingResponse(content, status_code=status, headers=headers)
@@ -69,7 +70,7 @@ def serve_bytes(request: Request, file: ServedFile, content: bytes) -> Response:
     headers = file_headers(file) | {"accept-ranges": "none"}
     if _is_known(request, file):
         return Response(status_code=304, headers=_without_content(headers))
-    if request.method == "HEAD":
+    if is_head(request):
         return Response(headers=headers | {"content-length": str(len(content))})
     return Response(content, headers=headers)
 

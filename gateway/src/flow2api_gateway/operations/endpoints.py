@@ -33,14 +33,12 @@ async def front_door(gateway: GatewayDep) -> Response:
     )
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Whether the process lives")
 async def healthz() -> Response:
     """Always ok while the event loop turns."""
     return json_response({"status": "ok"})
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Whether requests can be served",

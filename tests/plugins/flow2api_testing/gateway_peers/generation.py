@@ -62,6 +62,7 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     listings: list[video_pb2.ListVideosRequest] = field(default_factory=list)
     attempts: dict[str, list[attempt_pb2.Attempt]] = field(default_factory=dict)
     watches: int = 0
+    watches_ended: int = 0
     watch_breaks: int = 0
     watch_error: Flow2APIError | None = None
 
@@ -188,6 +189,13 @@ class FakeGeneration(FakeImageJobs, generation_service_pb2_grpc.GenerationServic
     async def WatchVideo(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self.watches += 1
         self.watch_requests.append(request)
+        try:
+            async for answer in self._versions(request, context):
+                yield answer
+        finally:
+            self.watches_ended += 1
+
+    async def _versions(self, request: Any, context: Any) -> AsyncIterator[Any]:
         if self.watch_error:
             raise self.watch_error
         seen = request.after_version

@@ -20,7 +20,6 @@ from flow2api_proto.generation.v1 import media_pb2, video_pb2
 router: Final = APIRouter(tags=["videos"])
 
 
-@router.head("/v1/videos/{video_id}/content", include_in_schema=False)
 @router.get(
     "/v1/videos/{video_id}/content",
     summary="Download a video",

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from flow2api_common import errors
+from flow2api_common.error_codes import client_code
 from flow2api_common.errors import (
     CapacityError,
     DependencyUnavailable,
@@ -111,6 +112,12 @@ def test_the_envelope_always_has_four_members(error_class: type[Flow2APIError]) 
 @pytest.mark.parametrize(("reason", "status"), STATUSES.items())
 def test_the_status_of_a_reason(reason: str, status: int) -> None:
     assert render_openai_error(Flow2APIError("x", reason=reason)).status == status
+
+
+@pytest.mark.parametrize(("reason", "rule"), RULES_BY_REASON.items())
+def test_answers_jobs_and_webhooks_say_the_same_code(reason: str, rule: ErrorRule) -> None:
+    if rule.code is not None:
+        assert client_code(reason) == client_code(reason.lower()) == client_code(rule.code) == rule.code
 
 
 def test_validation_is_never_422() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flow2api_gateway.errors.openai_table import RULES_BY_REASON
 from flow2api_proto.generation.v1 import media_pb2, video_pb2
 from flow2api_testing.gateway_peers.content import picture
 
@@ -121,6 +122,25 @@ async def test_states_are_the_four_words_of_the_sdk(
     video = (await client.get("/v1/videos/video_1")).json()
     assert video["status"] == status
     assert (video["error"] or {}).get("code") == code
+
+
+@pytest.mark.parametrize(
+    ("kept", "code"),
+    [
+        ("upstream_unavailable", "upstream_error"),
+        ("model_gone", "upstream_model_gone"),
+        ("insufficient_credits", "insufficient_quota"),
+        ("media_not_stored", "media_not_stored"),
+    ],
+)
+async def test_a_failed_video_says_a_code_of_the_error_page(
+    client: httpx.AsyncClient, world: Any, kept: str, code: str
+) -> None:
+    await create(client)
+    error = video_pb2.VideoError(code=kept, message="No.")
+    await world.generation.change_video("video_1", state=video_pb2.VIDEO_STATE_FAILED, error=error)
+    assert (await client.get("/v1/videos/video_1")).json()["error"] == {"code": code, "message": "No."}
+    assert code in {rule.code for rule in RULES_BY_REASON.values()}
 
 
 async def test_a_warning_is_shown(client: httpx.AsyncClient, world: Any) -> None:

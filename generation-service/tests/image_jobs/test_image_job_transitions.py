@@ -240,7 +240,7 @@ async def test_job_fails_with_the_error_of_its_first_picture(jobs: Jobs, databas
     error = restored_error(job.error)
     assert (type(error), error.reason, error.message) == (UpstreamRejected, "CONTENT_REJECTED", "no")
     ((event_type, subject),) = await jobs.told()
-    assert (event_type, subject["error"]["code"]) == ("image_job.failed", "content_rejected")
+    assert (event_type, subject["error"]["code"]) == ("image_job.failed", "content_policy_violation")
 
 
 async def test_charge_of_a_picture_whose_job_was_deleted_is_kept(jobs: Jobs, database: Database) -> None:

@@ -148,6 +148,8 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "UPSTREAM_TIMEOUT": ErrorRule(504, SERVER, "upstream_timeout"),
     # Ways in which an accepted video ends without a clip, when a client waits for it.
     "SUBMISSION_UNKNOWN": ErrorRule(502, SERVER, "submission_unknown", retry=False),
+    "ACCOUNT_REMOVED": ErrorRule(502, SERVER, "account_removed", retry=False),
+    "MEDIA_NOT_STORED": ErrorRule(502, SERVER, "media_not_stored", retry=False),
     "CANCELLED": ErrorRule(400, INVALID_REQUEST, "cancelled", retry=False),
     "EXPIRED": ErrorRule(504, SERVER, "expired", retry=False),
     # Us. A service token that does not fit is a mistake of the operator, not of the client's key.

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from flow2api_common.error_codes import client_code
 from flow2api_common.errors import DependencyUnavailable, InternalError
 from flow2api_common.ids import new_id
 from flow2api_generation_service.image_jobs.errors import restored_error
@@ -26,7 +27,7 @@ async def enqueue_ending(session: AsyncSession, job: JobRow, *, now: datetime) -
     event_type = EventType.COMPLETED if job.state == JobState.COMPLETED else EventType.FAILED
     subject: dict[str, Any] = {"id": job.video_id}
     if event_type is EventType.FAILED:
-        subject["error"] = {"code": job.error_code or job.state, "message": job.error_message or ""}
+        subject["error"] = {"code": client_code(job.error_code or job.state), "message": job.error_message or ""}
     session.add(
         WebhookEventRow(
             event_id=event_id,
@@ -70,7 +71,7 @@ def _image_job_error(job: ImageJobRow) -> dict[str, str]:
         return {"code": job.state, "message": ""}
     error = restored_error(job.error)
     is_ours = isinstance(error, InternalError | DependencyUnavailable)
-    return {"code": error.reason.lower(), "message": _OUR_FAULT if is_ours else error.message}
+    return {"code": client_code(error.reason), "message": _OUR_FAULT if is_ours else error.message}
 
 
 def event_payload(event_id: str, event_type: str, subject: dict[str, Any], now: datetime) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flow2api_common.error_codes import client_code
 from flow2api_proto.generation.v1 import media_pb2, video_pb2
 
 LinkOf = Callable[[media_pb2.Media], str]
@@ -84,4 +85,4 @@ def _when(video: video_pb2.Video, name: str) -> int | None:
 
 def _error(video: video_pb2.Video) -> dict[str, str]:
     code, message = _DEFAULT_ERRORS.get(video.state, _FAILED)
-    return {"code": video.error.code or code, "message": video.error.message or message}
+    return {"code": client_code(video.error.code or code), "message": video.error.message or message}

@@ -25,6 +25,7 @@ from flow2api_proto.generation.v1 import (
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_testing.waiting import eventually
 
 JOB_SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
@@ -68,7 +69,7 @@ async def service(
 ) -> AsyncIterator[Service]:
     """A service with one account that is busy, until a test frees it, and a poller."""
     await pool.add_flow("sandbox-st-1", limit=0)
-    await migrate(webhook_settings)
+    await migrate_by_copy(webhook_settings, migrate)
     shared = {
         name: getattr(webhook_settings, name)
         for name in PollerServiceSettings.model_fields

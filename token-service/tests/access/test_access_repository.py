@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from flow2api_common.database import Database
 from flow2api_common.errors import FailedPrecondition, NotFound
 from flow2api_common.settings import DatabaseSettings, load_settings
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_token_service.access.admin_accounts import AdminAccounts
 from flow2api_token_service.access.models import AdminSessionRow, ApiKeyRow
 from flow2api_token_service.access.passwords import Passwords
@@ -32,7 +33,7 @@ class QuickPasswords(Passwords):
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await migrate(load_settings(DatabaseSettings, database_url=database_url))
+    await migrate_by_copy(load_settings(DatabaseSettings, database_url=database_url), migrate)
     opened = Database(SecretStr(database_url), schema=SCHEMA)
     yield opened
     await opened.aclose()

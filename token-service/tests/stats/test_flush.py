@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from flow2api_common.database import Database
 from flow2api_common.settings import DatabaseSettings, load_settings
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_token_service.health.events import Cause
 from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, Verdict
@@ -28,7 +29,7 @@ def clock() -> datetime:
 
 @pytest.fixture
 async def database(database_url):
-    await migrate(load_settings(DatabaseSettings, database_url=database_url))
+    await migrate_by_copy(load_settings(DatabaseSettings, database_url=database_url), migrate)
     database = Database(SecretStr(database_url), schema=SCHEMA)
     yield database
     await database.aclose()

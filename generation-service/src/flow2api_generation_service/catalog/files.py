@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import Annotated, Literal, Self
 
@@ -257,8 +257,9 @@ class CatalogFiles(_Row):
     prices: PricesFile
 
 
+@cache
 def read_catalog_files() -> CatalogFiles:
-    """The packaged data files, validated. Raises pydantic.ValidationError where one is wrong."""
+    """The packaged data files, valid; read once in a process. Raises pydantic.ValidationError where one is wrong."""
     names = ("images", "flow_clips", "video_families", "aliases", "prices")
     tables = resources.files("flow2api_generation_service.catalog").joinpath("tables")
     parsed = {name: tomllib.loads(tables.joinpath(f"{name}.toml").read_text(encoding="utf-8")) for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -77,6 +78,61 @@ async def test_the_body_of_a_refused_request_is_not_waited_for(world: Any) -> No
         writer.write(HEAD.replace(b"sk-good", b"sk-wrong"))
         answer = await rest_of(reader)
     assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"GET /", b"GET /v1/models HTTP/1.1\r\nhost: a\r\nx: ", b"GET /v1/models HTTP/1.1\r\nhost: a\r\n"],
+    ids=["url", "one header", "many headers"],
+)
+async def test_a_head_without_end_is_refused_at_its_limit(world: Any, endless: bytes) -> None:
+    line = b"x: " + b"a" * 1000 + b"\r\n" if endless.endswith(b"\n") else b"a" * 1000
+    async with connected(world) as (reader, writer):
+        writer.write(endless)
+        answer = asyncio.create_task(rest_of(reader))
+        with suppress(ConnectionError):
+            for _ in range(2000):
+                writer.write(line)
+                await writer.drain()
+                if answer.done():
+                    break
+        head, _, body = (await answer).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert b"x-request-id: req" in head
+    assert json.loads(body)["error"]["code"] == "request_head_too_large"
+
+
+async def test_what_is_no_http_is_refused_as_everything_else(world: Any) -> None:
+    async with connected(world) as (reader, writer):
+        writer.write(b"\x16\x03\x01\r\n\r\n")
+        head, _, body = (await rest_of(reader)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/json" in head
+    assert json.loads(body)["error"]["code"] == "invalid_value"
+
+
+async def test_trailers_are_no_headers_and_end(world: Any) -> None:
+    start = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n"
+    async with connected(world) as (reader, writer):
+        writer.write(start + b"connection: close\r\n\r\n0\r\nauthorization: Bearer sk-good-key-0123456789\r\n\r\n")
+        assert (await rest_of(reader)).startswith(b"HTTP/1.1 401 ")
+    async with connected(world) as (reader, writer):
+        writer.write(start + b"authorization: Bearer sk-good-key-0123456789\r\n\r\n2\r\n{}\r\n0\r\n")
+        answer = asyncio.create_task(rest_of(reader))
+        with suppress(ConnectionError):
+            while not answer.done():
+                writer.write(b"x: " + b"a" * 1000 + b"\r\n")
+                await writer.drain()
+        assert b" 431 " in (await answer)[:20] or reader.at_eof()
+
+
+async def test_empty_lines_do_not_keep_a_connection(world: Any) -> None:
+    async with connected(world, request_head_timeout=SHORT) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(10):
+            await reader.readuntil(b'{"status":"ok"}')
+        writer.write(b"\r\n")
+        assert await rest_of(reader) == b""
 
 
 async def test_an_answer_that_is_not_read_is_cut(world: Any) -> None:

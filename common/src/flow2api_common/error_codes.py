@@ -13,6 +13,7 @@ _CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "INVALID_REQUEST": "invalid_value",
         "MISSING_PARAMETER": "missing_required_parameter",
+        "HEAD_TOO_LARGE": "request_head_too_large",
         "REQUEST_TIMEOUT": "timeout",
         "MEDIA_TOO_LARGE": "image_too_large",
         "UNAUTHENTICATED": "invalid_api_key",

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import ClassVar
 
 from starlette.types import Message, Receive
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from flow2api_common.errors import RequestError
+from flow2api_gateway.edge.request_heads import BoundedProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Patience:
     reading: timedelta
 
 
-class TimedProtocol(HttpToolsProtocol):
+class TimedProtocol(BoundedProtocol):
     """uvicorn's protocol, which cuts connections whose head does not come, or whose answer is not taken."""
 
     patience: ClassVar[Patience]
@@ -42,6 +43,14 @@ class TimedProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._stop_reading_timer()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        is_idle = cycle is None or cycle.response_complete
+        if is_idle and self._head_timer is None and self.timeout_keep_alive_task is None:
+            # Empty lines before a request: they end the wait for one and begin none.
+            self._await_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

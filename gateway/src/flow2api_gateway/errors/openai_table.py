@@ -69,6 +69,7 @@ RULES_BY_REASON: Final[Mapping[str, ErrorRule]] = {
     "MISSING_PARAMETER": ErrorRule(400, INVALID_REQUEST, "missing_required_parameter"),
     "UNSUPPORTED_PARAMETER": ErrorRule(400, INVALID_REQUEST, "unsupported_parameter"),
     "REQUEST_TOO_LARGE": ErrorRule(413, INVALID_REQUEST, "request_too_large"),
+    "HEAD_TOO_LARGE": ErrorRule(431, INVALID_REQUEST, "request_head_too_large"),
     "REQUEST_TIMEOUT": ErrorRule(408, SERVER, "timeout"),
     "UNSUPPORTED_MEDIA_TYPE": ErrorRule(415, INVALID_REQUEST, "unsupported_media_type"),
     "METHOD_NOT_SUPPORTED": ErrorRule(405, INVALID_REQUEST, "method_not_supported"),

@@ -36,6 +36,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     413: "The body is too large.",
     415: "The body is of a type that is not taken.",
     429: "Too much at once, or no quota left.",
+    431: "The URL and the headers are too large.",
     500: "A fault of ours.",
     502: "The upstream failed.",
     503: "Not available right now.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,14 @@ POSTS = [
     ("/v1/chat/completions", CHAT),
     ("/v1/chat/completions", CHAT | {"stream": True}),
 ]
+
+
+@pytest.fixture
+async def client(open_client: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway that waits for the first news of a stream as long as a real one: the heartbeat of the other tests is so
+    short that, on a busy machine, an answer begins before it."""
+    async with open_client(heartbeat_interval=timedelta(seconds=12)) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(("path", "body"), POSTS)

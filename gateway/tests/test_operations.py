@@ -14,6 +14,7 @@ from flow2api_common.settings import SettingsError, load_settings
 from flow2api_gateway.composition import running_gateway
 from flow2api_gateway.server import bind
 from flow2api_gateway.settings import GatewaySettings
+from flow2api_proto.generation.v1 import video_pb2
 from flow2api_testing.waiting import eventually
 
 KEY = {"authorization": "Bearer sk-good-key-0123456789"}
@@ -82,6 +83,18 @@ async def test_a_stream_that_does_not_end_is_told_and_ended(world: Any) -> None:
             reading = asyncio.create_task(answer.aread())
         assert b'"service_unavailable"' in await reading
     await asyncio.wait_for(world.generation.image_cancelled.wait(), 10)
+
+
+async def test_events_that_can_be_resumed_just_end(world: Any) -> None:
+    world.generation.videos["video_1"] = video_pb2.Video(video_id="video_1", version=1, api_key_id="key_1")
+    async with httpx.AsyncClient(headers=KEY, timeout=20) as client:
+        async with running_gateway(world.settings) as service:
+            request = client.build_request("GET", f"{service.address}/v1/videos/video_1/events")
+            answer = await client.send(request, stream=True)
+            reading = asyncio.create_task(answer.aread())
+        seen = await reading
+    assert b"id: 1-0" in seen
+    assert b"error" not in [line.split(b": ")[-1] for line in seen.splitlines() if line.startswith(b"event")]
 
 
 async def test_an_answer_that_does_not_come_is_ended_and_not_to_be_repeated(world: Any) -> None:

@@ -34,7 +34,8 @@ class EventStream(Response):
 
     The iterator is closed when the client goes, which cancels the RPC that it reads. An error after the first byte is
     an event rendered by ``render_error``, then the stream closes. ``heartbeat_bytes``, a comment
-    unless the protocol needs something else, are sent after every quiet ``heartbeat``.
+    unless the protocol needs something else, are sent after every quiet ``heartbeat``. One that ``can_be_resumed``
+    just ends when the gateway does: its client goes on elsewhere after the last event that it has seen.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class EventStream(Response):
         headers: Mapping[str, str] | None = None,
         heartbeat_bytes: bytes = HEARTBEAT,
         media_type: str = "text/event-stream",
+        can_be_resumed: bool = False,
     ) -> None:
         super().__init__(
             headers={"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})},
@@ -58,6 +60,7 @@ class EventStream(Response):
         self._heartbeat_seconds = heartbeat.total_seconds()
         self._render_error = render_error
         self._heartbeat_bytes = heartbeat_bytes
+        self._can_be_resumed = can_be_resumed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature.
         """Answer the request; returns when the stream is over or its client gone."""
@@ -87,7 +90,7 @@ class EventStream(Response):
                         return
                     await _send_chunk(send, event)
                 elif departure.done():
-                    if departure.result() is Departure.SHUTTING_DOWN:
+                    if departure.result() is Departure.SHUTTING_DOWN and not self._can_be_resumed:
                         raise shutting_down()
                     return
                 else:

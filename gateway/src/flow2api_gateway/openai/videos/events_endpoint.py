@@ -78,6 +78,7 @@ async def follow(
         drain=gateway.drain,
         heartbeat=gateway.settings.heartbeat_interval,
         render_error=partial(error_event, event="error"),
+        can_be_resumed=True,
     )
 
 

@@ -306,7 +306,11 @@ async def _build(
         credentials=credentials,
         projects=projects,
         acquirer=LeaseAcquirer(
-            queue=queue, limits=ModelLimits(settings.model_limits), credentials=credentials, changes=changes
+            index=index,
+            queue=queue,
+            limits=ModelLimits(settings.model_limits),
+            credentials=credentials,
+            changes=changes,
         ),
         renewer=LeaseRenewer(index=index, builder=builder, restore_grace=settings.lease_restore_grace),
         releaser=LeaseReleaser(index=index, effects=effects, proxy_reports=proxies.reports, tasks=tasks),

@@ -453,7 +453,7 @@ class Pool(RuleBasedStateMachine):
         for _ in range(UNTIL_FORGOTTEN):
             await self.one_step()
         left = [key async for key in self.redis.scan_iter(f"{KEY_PREFIX}:*")]
-        kept = {"tokens", "token", "free", "able", "epoch", "building", "sequence", "stats", "strategy"}
+        kept = {"tokens", "token", "free", "able", "of", "epoch", "building", "sequence", "stats", "strategy"}
         kept |= {"keylimits", "keyweights", "keyrevisions"}
         without_end = [key for key in left if key.split(":")[1] not in kept and await self.redis.ttl(key) < 0]
         assert not without_end

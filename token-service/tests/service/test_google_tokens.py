@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from flow2api_common.errors import CapacityError, Conflict, FailedPrecondition, InvalidArgument, UpstreamUnavailable
 from flow2api_common.grpc_client import rpc_errors
@@ -287,3 +288,83 @@ class TestInThePool:
         sandbox.world.identity.clock_skew_seconds = 0
         token = await pool.refresh(two[0])
         assert (token.refresh_problem, token.state_message) == ("", "")
+
+
+class TestModelThatNoLocationHas:
+    async def lose(self, pool) -> tuple[pb.ReleaseLeaseResponse, pb.ReleaseLeaseResponse]:
+        """Both locations say in turn that there is no such model."""
+        told = token_pb2.LeaseOutcome(outcome=token_pb2.OUTCOME_MODEL_NOT_HERE)
+        first, second = [
+            await pool.stub.ReleaseLease(pb.ReleaseLeaseRequest(lease=(await pool.lease()).lease, outcome=told))
+            for _ in range(2)
+        ]
+        return first, second
+
+    async def test_the_last_one_tells_and_nobody_waits_for_it(self, pool, two):
+        first, second = await self.lose(pool)
+        assert (first.nowhere_at_provider, second.nowhere_at_provider) == ("", "vertex")
+        with pytest.raises(FailedPrecondition, match="has no such model") as refused:
+            await pool.lease()
+        assert refused.value.reason == "NO_ELIGIBLE_TOKEN"
+        (passed,) = json.loads(refused.value.metadata["passed_by"])
+        assert (passed["candidate"], passed["tokens"], passed["nowhere"]) == (0, {"model_not_here": 2}, True)
+        assert await pool.served(model="gemini-3-pro-image") == {"us-central1", "europe-west4"}
+
+    async def test_a_person_can_have_them_asked_again(self, pool, two):
+        await self.lose(pool)
+        request = pb.ForgetModelAbsenceRequest(provider="vertex", upstream_model=MODEL)
+        assert (await pool.stub.ForgetModelAbsence(request)).token_count == 2
+        assert (await pool.stub.ForgetModelAbsence(request)).token_count == 0
+        assert await pool.served() == {"us-central1", "europe-west4"}
+        with pytest.raises(InvalidArgument), rpc_errors("token"):
+            await pool.stub.ForgetModelAbsence(pb.ForgetModelAbsenceRequest(provider="vertex"))
+
+    async def test_a_new_credential_is_noticed(self, pool, sandbox, two):
+        since = Timestamp()
+        since.GetCurrentTime()
+
+        async def found(provider="vertex") -> bool:
+            request = pb.FindNewTokenRequest(provider=provider, since_time=since)
+            return (await pool.stub.FindNewToken(request)).found
+
+        await self.lose(pool)
+        assert not await found()
+        await pool.stub.DisableToken(pb.DisableTokenRequest(token_id=two[0].token_id))
+        assert not await found()
+        await pool.stub.EnableToken(pb.EnableTokenRequest(token_id=two[0].token_id))
+        assert await found()
+        since.GetCurrentTime()
+        assert not await found()
+        await pool.add(sandbox.service_account_key(1), location="global")
+        assert await found()
+        assert not await found("gemini")
+        with pytest.raises(InvalidArgument), rpc_errors("token"):
+            await pool.stub.FindNewToken(pb.FindNewTokenRequest(provider="vertex"))
+
+
+async def test_an_answer_says_why_routes_before_it_were_passed_by(pool, two):
+    for token in two:
+        change = token_pb2.Token(token_id=token.token_id, image_enabled=False)
+        mask = FieldMask(paths=["image_enabled"])
+        await pool.stub.UpdateToken(pb.UpdateTokenRequest(token=change, update_mask=mask))
+    only = await pool.add(await stored_key(pool), location="us-east4")
+    names = ("gone", MODEL)
+    request = pb.AcquireLeaseRequest(
+        request_id=new_id(),
+        kind=token_pb2.KIND_IMAGE,
+        candidates=[token_pb2.LeaseCandidate(provider="vertex", upstream_model=name) for name in names],
+        lease_duration=Duration(seconds=60),
+    )
+    first = await pool.lease("gone")
+    await pool.end(first.lease, token_pb2.OUTCOME_MODEL_QUOTA_EXHAUSTED, retry_delay=Duration(seconds=3600))
+    answer = await pool.stub.AcquireLease(request)
+    assert (answer.lease.token_id, answer.candidate_index) == (only.token_id, 1)
+    (passed,) = answer.passed
+    assert dict(passed.token_counts) == {"kind_off": 2, "quota": 1}
+    assert passed.HasField("earliest_time")
+
+
+async def stored_key(pool) -> str:
+    tokens = (await pool.stub.ListTokens(pb.ListTokensRequest())).tokens
+    with rpc_errors("token"):
+        return (await pool.stub.RevealToken(pb.RevealTokenRequest(token_id=tokens[0].token_id))).secret

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from flow2api_common.errors import CapacityError, FailedPrecondition, Flow2APIError, NotFound, UpstreamError
+from flow2api_common.errors import (
+    CapacityError,
+    DependencyUnavailable,
+    FailedPrecondition,
+    Flow2APIError,
+    NotFound,
+    UpstreamError,
+)
 from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.credentials.provide import CredentialProvider
 from flow2api_token_service.credentials.refresh import SessionDead
 from flow2api_token_service.leases.model_limits import ModelLimits
+from flow2api_token_service.leases.passed import Passed, to_metadata, with_reasons
+from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.leases.queue import LeaseQueue
 from flow2api_token_service.leases.records import LeaseRequest, Refusal, RefusalReason, TakenLease
 from flow2api_token_service.proxies.router import NoProxy
@@ -35,18 +45,26 @@ class NoEligibleToken(FailedPrecondition):
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A lease and what is needed to use its token."""
+    """A lease and what is needed to use its token. ``passed`` are the candidates before the one that is served."""
 
     taken: TakenLease
     credential: Credential
+    passed: Sequence[Passed] = ()
 
 
 class LeaseAcquirer:
     """The use case behind AcquireLease."""
 
     def __init__(
-        self, *, queue: LeaseQueue, limits: ModelLimits, credentials: CredentialProvider, changes: TokenChanges
+        self,
+        *,
+        index: PoolIndex,
+        queue: LeaseQueue,
+        limits: ModelLimits,
+        credentials: CredentialProvider,
+        changes: TokenChanges,
     ) -> None:
+        self._index = index
         self._queue = queue
         self._limits = limits
         self._credentials = credentials
@@ -71,11 +89,12 @@ class LeaseAcquirer:
             attempt = replace(request, lease_id=new_id("lease"))
             answer = await self._queue.take(attempt, wait=timedelta(seconds=max(0.0, deadline - loop.time())))
             if isinstance(answer, Refusal):
-                raise trouble or _refused(answer)
+                raise trouble or _refused(answer, await self._why_not(request))
             token_id = answer.lease.token_id
             try:
                 credential = await self._credentials.for_lease(token_id, revision=answer.revision)
-                return Acquired(answer, credential)
+                passed = await self._why_not(request, answer.candidate_index) if answer.candidate_index else ()
+                return Acquired(answer, credential, passed)
             except NoProxy as error:
                 # Only a token with a proxy of its own could still serve; it is not waited for.
                 trouble = error
@@ -97,14 +116,23 @@ class LeaseAcquirer:
             self._queue.give_back(attempt)
             request = replace(request, excluded_token_ids=(*request.excluded_token_ids, token_id))
 
+    async def _why_not(self, request: LeaseRequest, count: int | None = None) -> tuple[Passed, ...]:
+        """Only words: without them the answer stays what it is."""
+        try:
+            return await self._index.explain(request, count=count)
+        except DependencyUnavailable:
+            return ()
 
-def _refused(refusal: Refusal) -> Flow2APIError:
+
+def _refused(refusal: Refusal, passed: Sequence[Passed]) -> Flow2APIError:
+    metadata = to_metadata(passed)
     if refusal.reason is RefusalReason.NEVER:
-        return NoEligibleToken("No token of the pool can serve this.")
+        return NoEligibleToken(with_reasons("No account can serve this.", passed), metadata=metadata)
     if refusal.reason is RefusalReason.KEY_BUSY:
         message = "This API key has as many generations in flight as it may."
         return CapacityError(message, reason="KEY_CONCURRENCY", retry_after=refusal.retry_after)
     if refusal.reason is RefusalReason.QUEUE_FULL:
         message = "Too many generations wait for a token already."
         return CapacityError(message, reason="QUEUE_FULL", retry_after=refusal.retry_after)
-    return CapacityError("No token is free at the moment.", retry_after=refusal.retry_after)
+    message = with_reasons("No account is free at the moment.", passed)
+    return CapacityError(message, metadata=metadata, retry_after=refusal.retry_after)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flow2api_common.errors import DependencyUnavailable
+from flow2api_token_service.leases.passed import Passed, PassedBecause
 from flow2api_token_service.leases.records import (
     Candidate,
     KeyShare,
@@ -39,23 +40,37 @@ def checked(answer: Any) -> Any:
 
 def acquire_args(request: LeaseRequest, *, place: QueuePlace | None) -> dict[str, Any]:
     """What ``acquire.lua`` is told; without a place the caller does not queue."""
-    wish = {
-        "kind": request.kind,
-        "candidates": [_candidate(candidate) for candidate in request.candidates],
-        "excluded": sorted(str(token_id) for token_id in request.excluded_token_ids),
-    }
     return {
         "lease_id": request.lease_id,
         "request_id": request.request_id,
         "key": request.api_key_id,
         "duration_ms": milliseconds(request.duration),
         "default_retry_ms": milliseconds(_DEFAULT_RETRY_AFTER),
-        "wish": json.dumps(wish, sort_keys=True),
+        "wish": _wish(request),
         "wait_ms": 0 if place is None else milliseconds(place.wait),
         "replica": "" if place is None else place.replica,
         "queue_limit": 0 if place is None else place.limit,
         "key_queue_limit": 0 if place is None else place.limit_per_key,
     }
+
+
+def explain_args(request: LeaseRequest, *, count: int) -> dict[str, Any]:
+    """What ``explain.lua`` is told."""
+    return {"wish": _wish(request), "count": count}
+
+
+def passed_of(answer: Any) -> tuple[Passed, ...]:
+    """The candidates that ``explain.lua`` tells of."""
+    # An empty list comes out of Lua as an empty object.
+    return tuple(
+        Passed(
+            candidate_index=row["candidate"],
+            token_counts={reason: int(count) for reason, count in sorted(row["tokens"].items())},
+            earliest=time_of(row["until_ms"]) if row["until_ms"] else None,
+            is_nowhere=row["nowhere"],
+        )
+        for row in answer["passed"] or ()
+    )
 
 
 def taken_lease(answer: Any, request: LeaseRequest) -> TakenLease:
@@ -78,6 +93,15 @@ def refusal(answer: Any) -> Refusal:
     """The refusal that an answer tells of; of one who waits, what to say when nothing comes."""
     reason = answer["reason"] if answer["status"] == "waiting" else answer["status"]
     return Refusal(RefusalReason(reason), timedelta(milliseconds=answer.get("retry_ms", 0)))
+
+
+def _wish(request: LeaseRequest) -> str:
+    wish = {
+        "kind": request.kind,
+        "candidates": [_candidate(candidate) for candidate in request.candidates],
+        "excluded": sorted(str(token_id) for token_id in request.excluded_token_ids),
+    }
+    return json.dumps(wish, sort_keys=True)
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
@@ -124,7 +148,11 @@ def entry_args(entry: PoolEntry, *, credits_are_fresh: bool) -> dict[str, Any]:
         "limits": _own_limits(entry),
         "quota": entry.quota_group,
         "sick": entry.is_sick,
-        "rests": [[model, epoch_ms(until)] for model, until in entry.rests.items()],
+        "why": entry.why,
+        "rests": [
+            [model, epoch_ms(until), entry.rest_reasons.get(model, PassedBecause.RESTING)]
+            for model, until in entry.rests.items()
+        ],
     }
 
 

@@ -17,16 +17,20 @@ from flow2api_token_service.leases.lua_values import (
     acquire_args,
     checked,
     entry_args,
+    explain_args,
     lease_args,
     milliseconds,
     pairs_of,
+    passed_of,
     refusal,
     share_args,
     summed,
     taken_lease,
     time_of,
 )
+from flow2api_token_service.leases.passed import Passed
 from flow2api_token_service.leases.records import (
+    Candidate,
     KeyShare,
     LeaseRecord,
     LeaseRequest,
@@ -58,6 +62,7 @@ class PoolIndex:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._acquire = PoolScript(redis, "acquire")
+        self._explain = PoolScript(redis, "explain")
         self._renew = PoolScript(redis, "renew")
         self._claim = PoolScript(redis, "claim")
         self._unclaim = PoolScript(redis, "unclaim")
@@ -79,6 +84,29 @@ class PoolIndex:
         """Choose a token and take a lease on it. A repeat with the same ``request_id`` gets the same lease."""
         answer = checked(await self._acquire(**acquire_args(request, place=None)))
         return taken_lease(answer, request) if answer["status"] == "leased" else refusal(answer)
+
+    async def explain(self, request: LeaseRequest, *, count: int | None = None) -> tuple[Passed, ...]:
+        """Why the first ``count`` candidates, or all, cannot be served now."""
+        whole = len(request.candidates)
+        return passed_of(await self._explain(**explain_args(request, count=whole if count is None else count)))
+
+    async def where_it_is_nowhere(self, lease: LeaseRecord) -> str:
+        """The token's provider, when every token of it that could serve the lease's model works where there is no such
+        model; else empty."""
+        with redis_errors():
+            provider = await self._redis.hget(f"{KEY_PREFIX}:token:{lease.token_id}", "provider")
+        if not provider:
+            return ""
+        request = LeaseRequest(
+            lease_id="",
+            request_id="",
+            kind=lease.kind,
+            candidates=(Candidate(provider=str(provider), upstream_model=lease.upstream_model),),
+            api_key_id="",
+            duration=timedelta(0),
+        )
+        (passed,) = await self.explain(request)
+        return str(provider) if passed.is_nowhere else ""
 
     async def renew(self, leases: Sequence[LeaseRecord], duration: timedelta) -> list[datetime | None]:
         """Move the deadlines; None for a lease that was lost and could not be taken back in."""

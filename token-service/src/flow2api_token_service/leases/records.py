@@ -198,6 +198,10 @@ class PoolEntry:
     is_sick: bool
     rests: Mapping[str, datetime] = field(default_factory=dict)
     """Until when the token rests, per upstream model."""
+    rest_reasons: Mapping[str, str] = field(default_factory=dict)
+    """And why, in the words of `StateReason`."""
+    why: str = ""
+    """What keeps it from being active, in the words of `PassedBecause`; empty for an active one."""
     model_limits: tuple[OwnLimit, ...] = ()
     """The token's own limits, the first that fits counting."""
     quota_group: str = ""

@@ -28,6 +28,14 @@ class OutcomeReport:
     proxy_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What became of a release. ``nowhere_at``: the provider at which the model is nowhere any more; mostly empty."""
+
+    was_live: bool
+    nowhere_at: str = ""
+
+
 class LeaseReleaser:
     """The use case behind ReleaseLease. A success costs one round trip to Redis and no SQL."""
 
@@ -39,8 +47,8 @@ class LeaseReleaser:
         self._proxy_reports = proxy_reports
         self._tasks = tasks
 
-    async def release(self, lease: LeaseRecord, report: OutcomeReport, *, hold: timedelta = timedelta(0)) -> bool:
-        """End the lease; tells whether it was live. Runs to its end also when the caller goes away.
+    async def release(self, lease: LeaseRecord, report: OutcomeReport, *, hold: timedelta = timedelta(0)) -> Release:
+        """End the lease. Runs to its end also when the caller goes away.
 
         A live lease keeps its room for ``hold`` when the upstream may still be at work.
 
@@ -62,7 +70,7 @@ class LeaseReleaser:
         """Take in what an account had left after a call. Raises DependencyUnavailable."""
         await self._index.report_credits(token_id, remaining_credits, age=age, call_duration=call_duration)
 
-    async def _release(self, lease: LeaseRecord, report: OutcomeReport, hold: timedelta) -> bool:
+    async def _release(self, lease: LeaseRecord, report: OutcomeReport, hold: timedelta) -> Release:
         nonce = new_id()
         if report.proxy_id and report.outcome is Outcome.PROXY_FAILED:
             await self._proxy_reports.failed(report.proxy_id, reason=report.upstream_reason)
@@ -82,7 +90,8 @@ class LeaseReleaser:
         )
         if report.outcome is Outcome.OK and released.is_first and released.is_sick:
             await self._apply(lease, report)
-        return released.was_live
+        is_missing = report.outcome is Outcome.MODEL_NOT_HERE
+        return Release(released.was_live, await self._index.where_it_is_nowhere(lease) if is_missing else "")
 
     async def _apply_once(self, lease: LeaseRecord, report: OutcomeReport, nonce: str) -> None:
         if not await self._index.claim_outcome(lease.lease_id, nonce):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.health.states import TokenState, waits_for_person
+from flow2api_token_service.leases.passed import PassedBecause, why_of
 from flow2api_token_service.leases.records import IndexState, PoolEntry
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.own_limits import read_limits
@@ -26,6 +27,7 @@ def entry_of(row: TokenRow, *, shares_quotas: bool) -> PoolEntry:
     until = health.until if state is IndexState.RESTING else None
     if state is IndexState.ACTIVE and _waits_for_refresh(row):
         state, until = IndexState.RESTING, row.refresh_time
+    why = why_of(health) or (PassedBecause.NO_ACCESS if until is not None else "")
     return PoolEntry(
         token_id=row.id,
         provider=row.provider,
@@ -38,6 +40,8 @@ def entry_of(row: TokenRow, *, shares_quotas: bool) -> PoolEntry:
         video_limit=row.video_concurrency if row.video_enabled else 0,
         is_sick=health.is_sick,
         rests={model: rest.until for model, rest in health.rests.items()},
+        rest_reasons={model: rest.reason for model, rest in health.rests.items()},
+        why=why,
         model_limits=read_limits(row.model_limits),
         quota_group=f"{row.provider}/{row.project_id}/{row.location}" if shares_quotas and row.project_id else "",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -229,6 +229,30 @@ def credits_report(message: token_service_pb2.ReportCreditsRequest) -> CreditsRe
         if not timedelta(0) <= duration <= _LONGEST_AGE:
             raise InvalidArgument.of(field, "It must be between zero and a day.")
     return report
+
+
+def provider_name(value: str) -> str:
+    """An upstream family; whether there is one is not asked."""
+    if not value:
+        raise InvalidArgument.of("provider", "A provider is required.")
+    return _name("provider", value)
+
+
+def upstream_model_name(value: str) -> str:
+    """A model there."""
+    if not value:
+        raise InvalidArgument.of("upstream_model", "A model is required.")
+    return _name("upstream_model", value)
+
+
+def since_time(message: token_service_pb2.FindNewTokenRequest) -> datetime:
+    """The time that was given."""
+    if not message.HasField("since_time"):
+        raise InvalidArgument.of("since_time", "A time is required.")
+    try:
+        return message.since_time.ToDatetime(tzinfo=UTC)
+    except ValueError as error:
+        raise InvalidArgument.of("since_time", "The time is not one.") from error
 
 
 def outcome_report(message: token_pb2.LeaseOutcome) -> OutcomeReport:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
@@ -13,6 +15,8 @@ from flow2api_token_service.leases.pool_index import PoolIndex
 from flow2api_token_service.tokens.models import TokenRow
 from flow2api_token_service.tokens.repository import TokenRepository
 from flow2api_token_service.tokens.token_to_proto import counters_to_proto, token_to_proto
+
+_BY_PERSONS: Final = ("create", "enable", "update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class TokenReader:
             rows = await tokens.page(after_id=after_id, limit=limit + 1, provider=provider, state=state, now=now)
             total = await tokens.count(provider=provider, state=state, now=now)
         return TokenPage(await self.described(rows[:limit]), len(rows) > limit, total)
+
+    async def has_new(self, provider: str, since: datetime) -> bool:
+        """Whether a person has brought a token of a provider into use since a time: a new one, or one that was away."""
+        async with self._database.transaction(read_only=True) as session:
+            return await TokenRepository(session).has_new(provider, since, causes=_BY_PERSONS)
 
     async def described(self, rows: Sequence[TokenRow]) -> list[token_pb2.Token]:
         """The rows as messages, with their live leases and unwritten counters."""

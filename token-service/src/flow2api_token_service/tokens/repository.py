@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
 from flow2api_common.errors import Conflict, NotFound
+from flow2api_token_service.health.models import TokenEventRow
 from flow2api_token_service.health.states import StateReason, TokenState
 from flow2api_token_service.stats.counters import Counters
-from flow2api_token_service.tokens.models import ProjectRow, TokenRow, TokenStatsRow
+from flow2api_token_service.tokens.models import ProjectRow, TokenRestRow, TokenRow, TokenStatsRow
 
 SECRET_IN_POOL = "This secret is in the pool already."  # noqa: S105 - a sentence
 
@@ -82,6 +83,35 @@ class TokenRepository:
             TokenRow.id != other_than,
         )
         return (await self._session.execute(statement.order_by(TokenRow.id))).scalars().all()
+
+    async def ids_without_model(self, provider: str, upstream_model: str) -> Sequence[int]:
+        """Tokens that rest because their location has not got a model, by ascending id."""
+        statement = (
+            select(TokenRow.id)
+            .join(TokenRestRow, TokenRestRow.token_id == TokenRow.id)
+            .where(
+                TokenRow.provider == provider,
+                TokenRestRow.upstream_model == upstream_model,
+                TokenRestRow.reason == StateReason.MODEL_NOT_HERE,
+            )
+        )
+        return (await self._session.execute(statement.order_by(TokenRow.id))).scalars().all()
+
+    async def has_new(self, provider: str, since: datetime, *, causes: Sequence[str]) -> bool:
+        """Whether a token of the provider has become active since a time for one of these causes."""
+        statement = (
+            select(TokenEventRow.id)
+            .join(TokenRow, TokenRow.id == TokenEventRow.token_id)
+            .where(
+                TokenEventRow.event_time > since,
+                TokenEventRow.cause.in_(causes),
+                TokenEventRow.upstream_model == "",
+                TokenEventRow.state_after == TokenState.ACTIVE,
+                TokenRow.provider == provider,
+            )
+            .limit(1)
+        )
+        return (await self._session.execute(statement)).scalar_one_or_none() is not None
 
     async def page(
         self, *, after_id: int, limit: int, provider: str = "", state: TokenState | None = None, now: datetime

@@ -29,7 +29,12 @@ from flow2api_token_service.tokens.export import TokenExporter
 from flow2api_token_service.tokens.import_to_proto import import_result_to_proto, read_import
 from flow2api_token_service.tokens.import_tokens import TokenImporter
 from flow2api_token_service.tokens.read import TokenReader
-from flow2api_token_service.tokens.token_to_proto import credential_to_proto, event_to_proto, lease_to_proto
+from flow2api_token_service.tokens.token_to_proto import (
+    credential_to_proto,
+    event_to_proto,
+    lease_to_proto,
+    passed_to_proto,
+)
 from flow2api_token_service.tokens.update import TokenEditor
 
 # Kept of the caller's time, so that the answer "nothing came free" still reaches it.
@@ -190,6 +195,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             lease=lease_to_proto(acquired.taken.lease, acquired.taken.expire_time),
             credential=credential_to_proto(acquired.credential),
             candidate_index=acquired.taken.candidate_index,
+            passed=map(passed_to_proto, acquired.passed),
         )
 
     async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Context) -> pb.RenewLeasesResponse:
@@ -212,7 +218,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         del context
         lease, report = read_proto.lease_record(request.lease), read_proto.outcome_report(request.outcome)
         hold = read_proto.hold_duration(request.hold_duration)
-        return pb.ReleaseLeaseResponse(was_live=await self._releaser.release(lease, report, hold=hold))
+        release = await self._releaser.release(lease, report, hold=hold)
+        return pb.ReleaseLeaseResponse(was_live=release.was_live, nowhere_at_provider=release.nowhere_at)
 
     async def ReportCredits(self, request: pb.ReportCreditsRequest, context: Context) -> pb.ReportCreditsResponse:
         """Take in what an account had left after a call."""
@@ -243,6 +250,21 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         else:
             credential = await self._credentials.current(request.token_id)
         return pb.GetCredentialResponse(credential=credential_to_proto(credential))
+
+    async def FindNewToken(self, request: pb.FindNewTokenRequest, context: Context) -> pb.FindNewTokenResponse:
+        """Tell whether a person has brought a token of a provider into use since a time."""
+        del context
+        provider, since = read_proto.provider_name(request.provider), read_proto.since_time(request)
+        return pb.FindNewTokenResponse(found=await self._reader.has_new(provider, since))
+
+    async def ForgetModelAbsence(
+        self, request: pb.ForgetModelAbsenceRequest, context: Context
+    ) -> pb.ForgetModelAbsenceResponse:
+        """Let locations be asked again for a model that they had not got."""
+        provider = read_proto.provider_name(request.provider)
+        model = read_proto.upstream_model_name(request.upstream_model)
+        count = await self._editor.forget_absence(provider, model, actor=actor_of(context))
+        return pb.ForgetModelAbsenceResponse(token_count=count)
 
 
 def _target(token_id: int) -> str:

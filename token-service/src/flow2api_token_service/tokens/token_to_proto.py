@@ -12,6 +12,7 @@ from flow2api_token_service.credentials.credential import Credential
 from flow2api_token_service.health.models import TokenEventRow
 from flow2api_token_service.health.rows import health_of
 from flow2api_token_service.health.states import TokenState
+from flow2api_token_service.leases.passed import Passed
 from flow2api_token_service.leases.records import LeaseKind, LeaseRecord, LiveToken
 from flow2api_token_service.stats.counters import Counters, counters_of, with_counted
 from flow2api_token_service.tokens.models import TokenRow
@@ -28,6 +29,16 @@ STATE_TO_PROTO = {
 KIND_TO_PROTO = {LeaseKind.IMAGE: token_pb2.KIND_IMAGE, LeaseKind.VIDEO: token_pb2.KIND_VIDEO}
 
 _NOTHING_LIVE = LiveToken(0, 0, {})
+
+
+def passed_to_proto(passed: Passed) -> token_pb2.PassedCandidate:
+    """Why a candidate was not served."""
+    return token_pb2.PassedCandidate(
+        candidate_index=passed.candidate_index,
+        token_counts=passed.token_counts,
+        earliest_time=timestamp(passed.earliest),
+        is_nowhere=passed.is_nowhere,
+    )
 
 
 def token_to_proto(row: TokenRow, *, live: LiveToken | None, now: datetime) -> token_pb2.Token:

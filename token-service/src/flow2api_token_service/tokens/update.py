@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flow2api_common.database import Database
-from flow2api_common.errors import InvalidArgument
+from flow2api_common.errors import InvalidArgument, NotFound
 from flow2api_token_service.credentials.proof import store_secret
 from flow2api_token_service.credentials.store import CredentialStore
 from flow2api_token_service.health.events import Cause
@@ -105,6 +106,26 @@ class TokenEditor:
         """Bring a token back whatever its state, without errors, rests and pauses."""
         cause = Cause(actor=actor, cause="enable")
         return await self._changes.change(token_id, lambda row, now: store_health(row, enabled(now)), cause=cause)
+
+    async def forget_absence(self, provider: str, upstream_model: str, *, actor: str) -> int:
+        """Ask the locations that had not got a model for it again; gives how many there are."""
+        async with self._database.transaction(read_only=True) as session:
+            token_ids = await TokenRepository(session).ids_without_model(provider, upstream_model)
+
+        def change(row: TokenRow, _now: datetime) -> bool:
+            health = health_of(row)
+            rest = health.rests.get(upstream_model)
+            if rest is None or rest.reason != StateReason.MODEL_NOT_HERE:
+                return False
+            kept = {model: rest for model, rest in health.rests.items() if model != upstream_model}
+            store_health(row, replace(health, rests=kept))
+            return True
+
+        for token_id in token_ids:
+            # One that was removed meanwhile has nothing to forget.
+            with suppress(NotFound):
+                await self._changes.change(token_id, change, cause=Cause(actor=actor, cause="ask_again"))
+        return len(token_ids)
 
     async def disable(self, token_id: int, *, reason: str, actor: str) -> TokenRow:
         """Switch a token off; what is in flight runs to its end."""

@@ -25,17 +25,23 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$flow2api/generation/v1/attempt.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x02\n\x07\x41ttempt\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x10\n\x08token_id\x18\x04 \x01(\x03\x12\x10\n\x08location\x18\x05 \x01(\t\x12\x11\n\tpassed_by\x18\x06 \x03(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\tnext_step\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x13ListAttemptsRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"I\n\x14ListAttemptsResponse\x12\x31\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Attemptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$flow2api/generation/v1/attempt.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x01\n\x0bPassedRoute\x12\r\n\x05route\x18\x01 \x01(\t\x12J\n\x0ctoken_counts\x18\x02 \x03(\x0b\x32\x34.flow2api.generation.v1.PassedRoute.TokenCountsEntry\x12\x31\n\rearliest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10TokenCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xc6\x02\n\x07\x41ttempt\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eupstream_model\x18\x03 \x01(\t\x12\x10\n\x08token_id\x18\x04 \x01(\x03\x12\x10\n\x08location\x18\x05 \x01(\t\x12\x11\n\tpassed_by\x18\x06 \x03(\t\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\tnext_step\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\rpassed_routes\x18\x0c \x03(\x0b\x32#.flow2api.generation.v1.PassedRoute\",\n\x13ListAttemptsRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"I\n\x14ListAttemptsResponse\x12\x31\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Attemptb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.generation.v1.attempt_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTEMPT']._serialized_start=98
-  _globals['_ATTEMPT']._serialized_end=364
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=366
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=410
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=412
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=485
+  _globals['_PASSEDROUTE_TOKENCOUNTSENTRY']._loaded_options = None
+  _globals['_PASSEDROUTE_TOKENCOUNTSENTRY']._serialized_options = b'8\001'
+  _globals['_PASSEDROUTE']._serialized_start=98
+  _globals['_PASSEDROUTE']._serialized_end=305
+  _globals['_PASSEDROUTE_TOKENCOUNTSENTRY']._serialized_start=255
+  _globals['_PASSEDROUTE_TOKENCOUNTSENTRY']._serialized_end=305
+  _globals['_ATTEMPT']._serialized_start=308
+  _globals['_ATTEMPT']._serialized_end=634
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=636
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=680
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=682
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=755
 # @@protoc_insertion_point(module_scope)

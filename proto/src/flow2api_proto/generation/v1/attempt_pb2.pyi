@@ -20,6 +20,60 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class PassedRoute(_message.Message):
+    """A route that had no token free when another one was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TokenCountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNTS_FIELD_NUMBER: _builtins.int
+    EARLIEST_TIME_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """`provider/upstream model`."""
+    @_builtins.property
+    def token_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Its tokens by why they could not serve, in the words of flow2api.tokens.v1.PassedCandidate."""
+
+    @_builtins.property
+    def earliest_time(self) -> _timestamp_pb2.Timestamp:
+        """The first time at which one of them would have by itself; unset where that was not known."""
+
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+        token_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        earliest_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earliest_time", b"earliest_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earliest_time", b"earliest_time", "route", b"route", "token_counts", b"token_counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassedRoute: _TypeAlias = PassedRoute  # noqa: Y015
+
+@_typing.final
 class Attempt(_message.Message):
     """One try of a generation on one token."""
 
@@ -36,6 +90,7 @@ class Attempt(_message.Message):
     NEXT_STEP_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    PASSED_ROUTES_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     """Part of the generation, as in the ledger: `generate`, `upscale`; `picture:0`, `picture:1` … for pictures."""
     provider: _builtins.str
@@ -69,6 +124,10 @@ class Attempt(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended; unset while it is under way."""
 
+    @_builtins.property
+    def passed_routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassedRoute]:
+        """The routes of `passed_by` with why they were passed by; none of attempts that an earlier release has made."""
+
     def __init__(
         self,
         *,
@@ -83,10 +142,11 @@ class Attempt(_message.Message):
         next_step: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        passed_routes: _abc.Iterable[Global___PassedRoute] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "line", b"line", "location", b"location", "next_step", b"next_step", "outcome", b"outcome", "passed_by", b"passed_by", "provider", b"provider", "reason", b"reason", "start_time", b"start_time", "token_id", b"token_id", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "line", b"line", "location", b"location", "next_step", b"next_step", "outcome", b"outcome", "passed_by", b"passed_by", "passed_routes", b"passed_routes", "provider", b"provider", "reason", b"reason", "start_time", b"start_time", "token_id", b"token_id", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-flow2api/generation/v1/settings_service.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x01\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x05 \x01(\x08\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\"\x15\n\x13ListSettingsRequest\"I\n\x14ListSettingsResponse\x12\x31\n\x08settings\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Setting\"8\n\x14UpdateSettingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\"I\n\x15UpdateSettingResponse\x12\x30\n\x07setting\x18\x01 \x01(\x0b\x32\x1f.flow2api.generation.v1.Setting\"V\n\x15UpdateSettingsRequest\x12=\n\x07\x63hanges\x18\x01 \x03(\x0b\x32,.flow2api.generation.v1.UpdateSettingRequest\"K\n\x16UpdateSettingsResponse\x12\x31\n\x08settings\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Setting\"\x97\x01\n\nRouteState\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\"f\n\x0bModelRoutes\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x32\n\x06routes\x18\x02 \x03(\x0b\x32\".flow2api.generation.v1.RouteState\x12\x11\n\treordered\x18\x03 \x01(\x08\"%\n\x11ListRoutesRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"I\n\x12ListRoutesResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\"_\n\x12UpdateRouteRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"J\n\x13UpdateRouteResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\";\n\x17UpdateRouteOrderRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06routes\x18\x02 \x03(\t\"O\n\x18UpdateRouteOrderResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\"\x99\x01\n\rSettingChange\x12\x11\n\tchange_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x65\x66ore_json\x18\x04 \x01(\t\x12\x12\n\nafter_json\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x19ListSettingChangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"m\n\x1aListSettingChangesResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.flow2api.generation.v1.SettingChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9c\x06\n\x0fSettingsService\x12i\n\x0cListSettings\x12+.flow2api.generation.v1.ListSettingsRequest\x1a,.flow2api.generation.v1.ListSettingsResponse\x12l\n\rUpdateSetting\x12,.flow2api.generation.v1.UpdateSettingRequest\x1a-.flow2api.generation.v1.UpdateSettingResponse\x12o\n\x0eUpdateSettings\x12-.flow2api.generation.v1.UpdateSettingsRequest\x1a..flow2api.generation.v1.UpdateSettingsResponse\x12\x63\n\nListRoutes\x12).flow2api.generation.v1.ListRoutesRequest\x1a*.flow2api.generation.v1.ListRoutesResponse\x12\x66\n\x0bUpdateRoute\x12*.flow2api.generation.v1.UpdateRouteRequest\x1a+.flow2api.generation.v1.UpdateRouteResponse\x12u\n\x10UpdateRouteOrder\x12/.flow2api.generation.v1.UpdateRouteOrderRequest\x1a\x30.flow2api.generation.v1.UpdateRouteOrderResponse\x12{\n\x12ListSettingChanges\x12\x31.flow2api.generation.v1.ListSettingChangesRequest\x1a\x32.flow2api.generation.v1.ListSettingChangesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-flow2api/generation/v1/settings_service.proto\x12\x16\x66low2api.generation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x01\n\x07Setting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x05 \x01(\x08\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\"\x15\n\x13ListSettingsRequest\"I\n\x14ListSettingsResponse\x12\x31\n\x08settings\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Setting\"8\n\x14UpdateSettingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\"I\n\x15UpdateSettingResponse\x12\x30\n\x07setting\x18\x01 \x01(\x0b\x32\x1f.flow2api.generation.v1.Setting\"V\n\x15UpdateSettingsRequest\x12=\n\x07\x63hanges\x18\x01 \x03(\x0b\x32,.flow2api.generation.v1.UpdateSettingRequest\"K\n\x16UpdateSettingsResponse\x12\x31\n\x08settings\x18\x01 \x03(\x0b\x32\x1f.flow2api.generation.v1.Setting\"\xc7\x01\n\nRouteState\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12.\n\nretry_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0bModelRoutes\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x32\n\x06routes\x18\x02 \x03(\x0b\x32\".flow2api.generation.v1.RouteState\x12\x11\n\treordered\x18\x03 \x01(\x08\"%\n\x11ListRoutesRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"I\n\x12ListRoutesResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\"_\n\x12UpdateRouteRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"J\n\x13UpdateRouteResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\";\n\x17UpdateRouteOrderRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06routes\x18\x02 \x03(\t\"O\n\x18UpdateRouteOrderResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.flow2api.generation.v1.ModelRoutes\"\x99\x01\n\rSettingChange\x12\x11\n\tchange_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x65\x66ore_json\x18\x04 \x01(\t\x12\x12\n\nafter_json\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x19ListSettingChangesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"m\n\x1aListSettingChangesResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.flow2api.generation.v1.SettingChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9c\x06\n\x0fSettingsService\x12i\n\x0cListSettings\x12+.flow2api.generation.v1.ListSettingsRequest\x1a,.flow2api.generation.v1.ListSettingsResponse\x12l\n\rUpdateSetting\x12,.flow2api.generation.v1.UpdateSettingRequest\x1a-.flow2api.generation.v1.UpdateSettingResponse\x12o\n\x0eUpdateSettings\x12-.flow2api.generation.v1.UpdateSettingsRequest\x1a..flow2api.generation.v1.UpdateSettingsResponse\x12\x63\n\nListRoutes\x12).flow2api.generation.v1.ListRoutesRequest\x1a*.flow2api.generation.v1.ListRoutesResponse\x12\x66\n\x0bUpdateRoute\x12*.flow2api.generation.v1.UpdateRouteRequest\x1a+.flow2api.generation.v1.UpdateRouteResponse\x12u\n\x10UpdateRouteOrder\x12/.flow2api.generation.v1.UpdateRouteOrderRequest\x1a\x30.flow2api.generation.v1.UpdateRouteOrderResponse\x12{\n\x12ListSettingChanges\x12\x31.flow2api.generation.v1.ListSettingChangesRequest\x1a\x32.flow2api.generation.v1.ListSettingChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,27 +47,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATESETTINGSRESPONSE']._serialized_start=595
   _globals['_UPDATESETTINGSRESPONSE']._serialized_end=670
   _globals['_ROUTESTATE']._serialized_start=673
-  _globals['_ROUTESTATE']._serialized_end=824
-  _globals['_MODELROUTES']._serialized_start=826
-  _globals['_MODELROUTES']._serialized_end=928
-  _globals['_LISTROUTESREQUEST']._serialized_start=930
-  _globals['_LISTROUTESREQUEST']._serialized_end=967
-  _globals['_LISTROUTESRESPONSE']._serialized_start=969
-  _globals['_LISTROUTESRESPONSE']._serialized_end=1042
-  _globals['_UPDATEROUTEREQUEST']._serialized_start=1044
-  _globals['_UPDATEROUTEREQUEST']._serialized_end=1139
-  _globals['_UPDATEROUTERESPONSE']._serialized_start=1141
-  _globals['_UPDATEROUTERESPONSE']._serialized_end=1215
-  _globals['_UPDATEROUTEORDERREQUEST']._serialized_start=1217
-  _globals['_UPDATEROUTEORDERREQUEST']._serialized_end=1276
-  _globals['_UPDATEROUTEORDERRESPONSE']._serialized_start=1278
-  _globals['_UPDATEROUTEORDERRESPONSE']._serialized_end=1357
-  _globals['_SETTINGCHANGE']._serialized_start=1360
-  _globals['_SETTINGCHANGE']._serialized_end=1513
-  _globals['_LISTSETTINGCHANGESREQUEST']._serialized_start=1515
-  _globals['_LISTSETTINGCHANGESREQUEST']._serialized_end=1581
-  _globals['_LISTSETTINGCHANGESRESPONSE']._serialized_start=1583
-  _globals['_LISTSETTINGCHANGESRESPONSE']._serialized_end=1692
-  _globals['_SETTINGSSERVICE']._serialized_start=1695
-  _globals['_SETTINGSSERVICE']._serialized_end=2491
+  _globals['_ROUTESTATE']._serialized_end=872
+  _globals['_MODELROUTES']._serialized_start=874
+  _globals['_MODELROUTES']._serialized_end=976
+  _globals['_LISTROUTESREQUEST']._serialized_start=978
+  _globals['_LISTROUTESREQUEST']._serialized_end=1015
+  _globals['_LISTROUTESRESPONSE']._serialized_start=1017
+  _globals['_LISTROUTESRESPONSE']._serialized_end=1090
+  _globals['_UPDATEROUTEREQUEST']._serialized_start=1092
+  _globals['_UPDATEROUTEREQUEST']._serialized_end=1187
+  _globals['_UPDATEROUTERESPONSE']._serialized_start=1189
+  _globals['_UPDATEROUTERESPONSE']._serialized_end=1263
+  _globals['_UPDATEROUTEORDERREQUEST']._serialized_start=1265
+  _globals['_UPDATEROUTEORDERREQUEST']._serialized_end=1324
+  _globals['_UPDATEROUTEORDERRESPONSE']._serialized_start=1326
+  _globals['_UPDATEROUTEORDERRESPONSE']._serialized_end=1405
+  _globals['_SETTINGCHANGE']._serialized_start=1408
+  _globals['_SETTINGCHANGE']._serialized_end=1561
+  _globals['_LISTSETTINGCHANGESREQUEST']._serialized_start=1563
+  _globals['_LISTSETTINGCHANGESREQUEST']._serialized_end=1629
+  _globals['_LISTSETTINGCHANGESRESPONSE']._serialized_start=1631
+  _globals['_LISTSETTINGCHANGESRESPONSE']._serialized_end=1740
+  _globals['_SETTINGSSERVICE']._serialized_start=1743
+  _globals['_SETTINGSSERVICE']._serialized_end=2539
 # @@protoc_insertion_point(module_scope)

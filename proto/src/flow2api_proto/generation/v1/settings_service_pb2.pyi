@@ -218,6 +218,7 @@ class RouteState(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Upstream family."""
     upstream_model: _builtins.str
@@ -232,6 +233,10 @@ class RouteState(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was switched off; unset while it is on."""
 
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is tried again by itself, after the upstream's answer has switched it off; unset when it stays off."""
+
     def __init__(
         self,
         *,
@@ -241,10 +246,11 @@ class RouteState(_message.Message):
         reason: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         actor: _builtins.str = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_time", b"retry_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "enabled", b"enabled", "provider", b"provider", "reason", b"reason", "update_time", b"update_time", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "enabled", b"enabled", "provider", b"provider", "reason", b"reason", "retry_time", b"retry_time", "update_time", b"update_time", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,7 +465,7 @@ class SettingChange(_message.Message):
     name: _builtins.str
     """`setting:<name>`, `route:<provider>/<upstream model>` or `order:<public model>`."""
     actor: _builtins.str
-    """Who: `admin:<name>`, `upstream`, or `service`."""
+    """Who: `admin:<name>`, `upstream`, `retry` (a route is tried again by itself), or `service`."""
     before_json: _builtins.str
     """What was there, as JSON; empty for the default."""
     after_json: _builtins.str

@@ -114,7 +114,8 @@ class SettingsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRoute(self, request, context):
-        """Switches a route on or off, for every public model that has it. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND.
+        """Switches a route on or off, for every public model that has it. Switched on, locations that had not got its model are asked
+        again. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,9 @@ class SettingsServiceStub:
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.ListRoutesRequest, _settings_service_pb2.ListRoutesResponse]
     """Lists the routes of every public model, in the order in which they are tried."""
     UpdateRoute: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteRequest, _settings_service_pb2.UpdateRouteResponse]
-    """Switches a route on or off, for every public model that has it. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND."""
+    """Switches a route on or off, for every public model that has it. Switched on, locations that had not got its model are asked
+    again. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND.
+    """
     UpdateRouteOrder: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteOrderRequest, _settings_service_pb2.UpdateRouteOrderResponse]
     """Sets the order in which the routes of public models are tried. NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT for `routes`."""
     ListSettingChanges: _grpc.UnaryUnaryMultiCallable[_settings_service_pb2.ListSettingChangesRequest, _settings_service_pb2.ListSettingChangesResponse]
@@ -76,7 +78,9 @@ class SettingsServiceAsyncStub(SettingsServiceStub):
     ListRoutes: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.ListRoutesRequest, _settings_service_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists the routes of every public model, in the order in which they are tried."""
     UpdateRoute: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteRequest, _settings_service_pb2.UpdateRouteResponse]  # type: ignore[assignment]
-    """Switches a route on or off, for every public model that has it. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND."""
+    """Switches a route on or off, for every public model that has it. Switched on, locations that had not got its model are asked
+    again. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND.
+    """
     UpdateRouteOrder: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.UpdateRouteOrderRequest, _settings_service_pb2.UpdateRouteOrderResponse]  # type: ignore[assignment]
     """Sets the order in which the routes of public models are tried. NOT_FOUND MODEL_NOT_FOUND; INVALID_ARGUMENT for `routes`."""
     ListSettingChanges: _aio.UnaryUnaryMultiCallable[_settings_service_pb2.ListSettingChangesRequest, _settings_service_pb2.ListSettingChangesResponse]  # type: ignore[assignment]
@@ -130,7 +134,9 @@ class SettingsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _settings_service_pb2.UpdateRouteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_settings_service_pb2.UpdateRouteResponse, _abc.Awaitable[_settings_service_pb2.UpdateRouteResponse]]:
-        """Switches a route on or off, for every public model that has it. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND."""
+        """Switches a route on or off, for every public model that has it. Switched on, locations that had not got its model are asked
+        again. Safe to repeat. NOT_FOUND MODEL_ROUTE_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRouteOrder(

@@ -647,6 +647,70 @@ class LeaseCandidate(_message.Message):
 Global___LeaseCandidate: _TypeAlias = LeaseCandidate  # noqa: Y015
 
 @_typing.final
+class PassedCandidate(_message.Message):
+    """Why a candidate for a lease was not served, although it came first, or why none was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TokenCountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CANDIDATE_INDEX_FIELD_NUMBER: _builtins.int
+    TOKEN_COUNTS_FIELD_NUMBER: _builtins.int
+    EARLIEST_TIME_FIELD_NUMBER: _builtins.int
+    IS_NOWHERE_FIELD_NUMBER: _builtins.int
+    candidate_index: _builtins.int
+    """Index into the candidates of the request."""
+    is_nowhere: _builtins.bool
+    """Every token that could serve it has been told by the upstream that there is no such model where it works."""
+    @_builtins.property
+    def token_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Tokens of its provider by why they could not serve it: `busy` (as many as it may), `minute_full` (its limit of requests per
+        minute), `rate_limited` (429), `quota` (of the day), `credits`, `tier` (a lower plan than it takes), `tier_denied` (the
+        upstream says that the plan has none of the model), `model_not_here` (its location has not got it), `errors` (set aside),
+        `no_access` (its access could not be renewed), `resting` (another pause), `disabled` (switched off, or waits for its owner),
+        `kind_off` (not for this kind), `tried` (excluded by the caller), `restoring` (leases that were lost are taken back in),
+        `free_now` (it has come free meanwhile), `not_looked_at` (of a large pool some are counted).
+        """
+
+    @_builtins.property
+    def earliest_time(self) -> _timestamp_pb2.Timestamp:
+        """The first time at which one of them will do without anybody's doing; unset where that is not known, as with `busy`."""
+
+    def __init__(
+        self,
+        *,
+        candidate_index: _builtins.int = ...,
+        token_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        earliest_time: _timestamp_pb2.Timestamp | None = ...,
+        is_nowhere: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earliest_time", b"earliest_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_index", b"candidate_index", "earliest_time", b"earliest_time", "is_nowhere", b"is_nowhere", "token_counts", b"token_counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassedCandidate: _TypeAlias = PassedCandidate  # noqa: Y015
+
+@_typing.final
 class LeaseOutcome(_message.Message):
     """Everything that the pool learns from one generation."""
 

@@ -52,6 +52,104 @@ IMPORT_STATUS_FAILED: ImportStatus.ValueType  # 3
 Global___ImportStatus: _TypeAlias = ImportStatus  # noqa: Y015
 
 @_typing.final
+class FindNewTokenRequest(_message.Message):
+    """Request of FindNewToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Upstream family. Required."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Only what happened later counts. Required."""
+
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "since_time", b"since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindNewTokenRequest: _TypeAlias = FindNewTokenRequest  # noqa: Y015
+
+@_typing.final
+class FindNewTokenResponse(_message.Message):
+    """Response of FindNewToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    found: _builtins.bool
+    """Whether there is one."""
+    def __init__(
+        self,
+        *,
+        found: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindNewTokenResponse: _TypeAlias = FindNewTokenResponse  # noqa: Y015
+
+@_typing.final
+class ForgetModelAbsenceRequest(_message.Message):
+    """Request of ForgetModelAbsence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Upstream family. Required."""
+    upstream_model: _builtins.str
+    """Model name there. Required."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        upstream_model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "upstream_model", b"upstream_model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetModelAbsenceRequest: _TypeAlias = ForgetModelAbsenceRequest  # noqa: Y015
+
+@_typing.final
+class ForgetModelAbsenceResponse(_message.Message):
+    """Response of ForgetModelAbsence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    token_count: _builtins.int
+    """How many tokens rested for it."""
+    def __init__(
+        self,
+        *,
+        token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetModelAbsenceResponse: _TypeAlias = ForgetModelAbsenceResponse  # noqa: Y015
+
+@_typing.final
 class CreateTokenRequest(_message.Message):
     """Request of CreateToken."""
 
@@ -981,6 +1079,7 @@ class AcquireLeaseResponse(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     CANDIDATE_INDEX_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
     candidate_index: _builtins.int
     """Index into `candidates` of the one that is served."""
     @_builtins.property
@@ -991,16 +1090,21 @@ class AcquireLeaseResponse(_message.Message):
     def credential(self) -> _token_pb2.Credential:
         """What is needed to use the token."""
 
+    @_builtins.property
+    def passed(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.PassedCandidate]:
+        """Why those before it were not."""
+
     def __init__(
         self,
         *,
         lease: _token_pb2.Lease | None = ...,
         credential: _token_pb2.Credential | None = ...,
         candidate_index: _builtins.int = ...,
+        passed: _abc.Iterable[_token_pb2.PassedCandidate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_index", b"candidate_index", "credential", b"credential", "lease", b"lease"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_index", b"candidate_index", "credential", b"credential", "lease", b"lease", "passed", b"passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1149,16 +1253,22 @@ class ReleaseLeaseResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WAS_LIVE_FIELD_NUMBER: _builtins.int
+    NOWHERE_AT_PROVIDER_FIELD_NUMBER: _builtins.int
     was_live: _builtins.bool
     """False: the lease was over before; a late outcome still counts for the token's health, once."""
+    nowhere_at_provider: _builtins.str
+    """The provider of the token, when with this outcome (MODEL_NOT_HERE) every token of it that could serve has been told that there
+    is no such model where it works; else empty.
+    """
     def __init__(
         self,
         *,
         was_live: _builtins.bool = ...,
+        nowhere_at_provider: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["was_live", b"was_live"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nowhere_at_provider", b"nowhere_at_provider", "was_live", b"was_live"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -136,6 +136,16 @@ class TokenServiceStub:
                 request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialRequest.SerializeToString,
                 response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialResponse.FromString,
                 _registered_method=True)
+        self.FindNewToken = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/FindNewToken',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenResponse.FromString,
+                _registered_method=True)
+        self.ForgetModelAbsence = channel.unary_unary(
+                '/flow2api.tokens.v1.TokenService/ForgetModelAbsence',
+                request_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceRequest.SerializeToString,
+                response_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceResponse.FromString,
+                _registered_method=True)
 
 
 class TokenServiceServicer:
@@ -253,7 +263,9 @@ class TokenServiceServicer:
         RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
         as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
         FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-        provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+        provider, tier or kind, or none whose location has the model), so waiting is pointless. With these, the metadata
+        `passed_by` of ErrorInfo tells why: JSON, a list of {"candidate", "tokens" (counts), "until_ms" (or null), "nowhere"} with the
+        meanings of PassedCandidate. UNAVAILABLE reason NO_PROXY: there are proxies,
         and all of them are set aside or switched off (docs/pool.md, "Proxies").
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -295,6 +307,22 @@ class TokenServiceServicer:
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
         refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
         NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindNewToken(self, request, context):
+        """Tells whether a person has added a token of a provider since a time, has enabled one, or has given one a new secret: what
+        all others have not got may be asked of it. INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetModelAbsence(self, request, context):
+        """Forgets which locations have not got a model (MODEL_NOT_HERE), so that they are asked for it again. Safe to repeat.
+        INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -397,6 +425,16 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.GetCredential,
                     request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialRequest.FromString,
                     response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialResponse.SerializeToString,
+            ),
+            'FindNewToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindNewToken,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenResponse.SerializeToString,
+            ),
+            'ForgetModelAbsence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetModelAbsence,
+                    request_deserializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceRequest.FromString,
+                    response_serializer=flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -919,6 +957,60 @@ class TokenService:
             '/flow2api.tokens.v1.TokenService/GetCredential',
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialRequest.SerializeToString,
             flow2api_dot_tokens_dot_v1_dot_token__service__pb2.GetCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindNewToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/FindNewToken',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.FindNewTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetModelAbsence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flow2api.tokens.v1.TokenService/ForgetModelAbsence',
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceRequest.SerializeToString,
+            flow2api_dot_tokens_dot_v1_dot_token__service__pb2.ForgetModelAbsenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -85,7 +85,9 @@ class TokenServiceStub:
     RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
     as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
     FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-    provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+    provider, tier or kind, or none whose location has the model), so waiting is pointless. With these, the metadata
+    `passed_by` of ErrorInfo tells why: JSON, a list of {"candidate", "tokens" (counts), "until_ms" (or null), "nowhere"} with the
+    meanings of PassedCandidate. UNAVAILABLE reason NO_PROXY: there are proxies,
     and all of them are set aside or switched off (docs/pool.md, "Proxies").
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]
@@ -105,6 +107,14 @@ class TokenServiceStub:
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
     refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
     NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
+    """
+    FindNewToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.FindNewTokenRequest, _token_service_pb2.FindNewTokenResponse]
+    """Tells whether a person has added a token of a provider since a time, has enabled one, or has given one a new secret: what
+    all others have not got may be asked of it. INVALID_ARGUMENT.
+    """
+    ForgetModelAbsence: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ForgetModelAbsenceRequest, _token_service_pb2.ForgetModelAbsenceResponse]
+    """Forgets which locations have not got a model (MODEL_NOT_HERE), so that they are asked for it again. Safe to repeat.
+    INVALID_ARGUMENT.
     """
 
 @_typing.type_check_only
@@ -164,7 +174,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
     as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
     FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-    provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+    provider, tier or kind, or none whose location has the model), so waiting is pointless. With these, the metadata
+    `passed_by` of ErrorInfo tells why: JSON, a list of {"candidate", "tokens" (counts), "until_ms" (or null), "nowhere"} with the
+    meanings of PassedCandidate. UNAVAILABLE reason NO_PROXY: there are proxies,
     and all of them are set aside or switched off (docs/pool.md, "Proxies").
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RenewLeasesRequest, _token_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
@@ -184,6 +196,14 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
     refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
     NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
+    """
+    FindNewToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.FindNewTokenRequest, _token_service_pb2.FindNewTokenResponse]  # type: ignore[assignment]
+    """Tells whether a person has added a token of a provider since a time, has enabled one, or has given one a new secret: what
+    all others have not got may be asked of it. INVALID_ARGUMENT.
+    """
+    ForgetModelAbsence: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ForgetModelAbsenceRequest, _token_service_pb2.ForgetModelAbsenceResponse]  # type: ignore[assignment]
+    """Forgets which locations have not got a model (MODEL_NOT_HERE), so that they are asked for it again. Safe to repeat.
+    INVALID_ARGUMENT.
     """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -324,7 +344,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED with RetryInfo, reason NO_TOKEN_AVAILABLE: nothing came free in time; KEY_CONCURRENCY: the API key had
         as many in flight as it may for all that time; QUEUE_FULL: too many wait already, in all or of this API key.
         FAILED_PRECONDITION reason NO_ELIGIBLE_TOKEN: no token of the pool could ever serve this as the pool is now (none of the
-        provider, tier or kind), so waiting is pointless. UNAVAILABLE reason NO_PROXY: there are proxies,
+        provider, tier or kind, or none whose location has the model), so waiting is pointless. With these, the metadata
+        `passed_by` of ErrorInfo tells why: JSON, a list of {"candidate", "tokens" (counts), "until_ms" (or null), "nowhere"} with the
+        meanings of PassedCandidate. UNAVAILABLE reason NO_PROXY: there are proxies,
         and all of them are set aside or switched off (docs/pool.md, "Proxies").
         """
 
@@ -374,6 +396,26 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives the credential of a token, with a bearer that is valid for some minutes at least. With `rejected_version` it is
         refreshed first, unless somebody else has refreshed it since; with `failed_proxy_id` it goes through another proxy.
         NOT_FOUND. FAILED_PRECONDITION: the session is dead. UNAVAILABLE reason NO_PROXY: as with AcquireLease.
+        """
+
+    @_abc_1.abstractmethod
+    def FindNewToken(
+        self,
+        request: _token_service_pb2.FindNewTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.FindNewTokenResponse, _abc.Awaitable[_token_service_pb2.FindNewTokenResponse]]:
+        """Tells whether a person has added a token of a provider since a time, has enabled one, or has given one a new secret: what
+        all others have not got may be asked of it. INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetModelAbsence(
+        self,
+        request: _token_service_pb2.ForgetModelAbsenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.ForgetModelAbsenceResponse, _abc.Awaitable[_token_service_pb2.ForgetModelAbsenceResponse]]:
+        """Forgets which locations have not got a model (MODEL_NOT_HERE), so that they are asked for it again. Safe to repeat.
+        INVALID_ARGUMENT.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

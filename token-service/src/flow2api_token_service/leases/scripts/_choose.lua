@@ -11,6 +11,7 @@
 local PAGE = 16
 local SCAN_LIMIT = 512
 local MINUTE_MS = 60000
+local A_FEW = 8
 
 -- Redis starts its generator afresh for each script.
 local is_seeded = false
@@ -202,22 +203,52 @@ local function choose(wish, candidate)
   return choose_first(wish, candidate)
 end
 
--- Whether there are tokens that could serve the candidate now or later.
+-- Whether the token's location has not got the model, as far as is known.
+local function lacks_model(token_id, model)
+  local until_ms = tonumber(redis.call('ZSCORE', P .. ':cool:' .. token_id, model) or 0)
+  return until_ms > now and redis.call('HGET', P .. ':coolwhy:' .. token_id, model) == 'model_not_here'
+end
+
+local function one_has(token_ids, model, excluded)
+  for _, token_id in ipairs(token_ids) do
+    if not excluded[token_id] and not lacks_model(token_id, model) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether one of the tokens that can be taken now or after waiting has the candidate's model and is not excluded. Mostly one of
+-- a few has it; all are looked at only where none of these does.
+local function somebody_has(candidate, kind, excluded)
+  for tier = candidate.min_tier, TOP_TIER do
+    local key = able_key(candidate.provider, kind, tier)
+    if one_has(redis.call('SRANDMEMBER', key, A_FEW), candidate.model, excluded)
+      or one_has(redis.call('SMEMBERS', key), candidate.model, excluded) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether all tokens that could serve the candidate lack its model, and there are such tokens.
+local function is_nowhere(candidate, kind)
+  local count = 0
+  for tier = candidate.min_tier, TOP_TIER do
+    count = count + redis.call('SCARD', able_key(candidate.provider, kind, tier))
+  end
+  return count > 0 and not somebody_has(candidate, kind, {})
+end
+
+-- Whether there are tokens that could serve the candidate now or later. A location that has not got the model is not waited for.
 local function can_ever_serve(wish, candidate)
   if candidate.affinity ~= '' then
     local token = load_token(candidate.affinity)
     return token ~= nil and not wish.excluded[token.id] and token.provider == candidate.provider
       and token.tier >= candidate.min_tier and token.limits[wish.kind] ~= 0 and may_wake(token)
+      and not lacks_model(token.id, candidate.model)
   end
-  local count = 0
-  for tier = candidate.min_tier, TOP_TIER do
-    local key = able_key(candidate.provider, wish.kind, tier)
-    count = count + redis.call('SCARD', key)
-    for token_id in pairs(wish.excluded) do
-      count = count - redis.call('SISMEMBER', key, token_id)
-    end
-  end
-  return count > 0
+  return somebody_has(candidate, wish.kind, wish.excluded)
 end
 
 local function is_possible(wish)

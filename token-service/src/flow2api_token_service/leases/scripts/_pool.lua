@@ -10,6 +10,7 @@
 --   P:sequence               counter of takes; orders tokens of equal load by last use
 --   P:tokens                 set of the ids of all tokens
 --   P:token:<id>             hash: provider tier credits revision state until image video sick used
+--                            why: what keeps it from being active, in the words of passed.py; '' for an active one
 --                            limits: '' or JSON of [[model or pattern, per minute, at once]], the token's own limits;
 --                            null leaves one to the setting
 --                            quota: '' or what it shares its models' limits with, such as a project in a location
@@ -18,7 +19,9 @@
 --   P:free:<provider>:K:<tier>  sorted set of the tokens that can be taken now, by score (least loaded first)
 --   P:able:<provider>:K:<tier>  set of the tokens that can be taken now or after waiting
 --   P:wakeups                sorted set of token ids by the time at which they leave their state by themselves
+--   P:of:<provider>          set of the ids of its tokens, in whatever state
 --   P:cool:<id>              sorted set of upstream models by the time until which the token rests for them
+--   P:coolwhy:<id>           hash: upstream model -> why, as health/states.py has it
 --   P:live:<id>:K            sorted set of the token's lease ids by deadline
 --   P:modellive:<scope>:<model>  set of the lease ids for an upstream model of a token, or of those that share its quota
 --   P:begun:<scope>:<model>  sorted set of the lease ids of the last minute for a model by when they were taken; only where
@@ -56,6 +59,10 @@ end
 
 local function able_key(provider, kind, tier)
   return P .. ':able:' .. provider .. ':' .. kind .. ':' .. tier
+end
+
+local function provider_key(provider)
+  return P .. ':of:' .. provider
 end
 
 local function live_key(token_id, kind)

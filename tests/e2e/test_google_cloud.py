@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -175,6 +175,68 @@ def test_picture_is_made_however_many_locations_lack_its_model(system: System, h
         for added in lacking:
             admin.delete(f"/admin/tokens/{added.json()['id']}")
     assert answer.is_success, answer.text
+
+
+def test_model_that_is_gone_everywhere_switches_its_route_off_until_an_account_comes_that_may_have_it(
+    system: System, http: httpx.Client
+) -> None:
+    model, route = "gemini-nano-banana-2.1", "vertex/gemini-nano-banana-2.1"
+
+    def ask(prompt: str) -> httpx.Response:
+        return http.post("/v1/images/generations", json={"model": model, "prompt": prompt})
+
+    control(system, "/availability", {"model": model, "location": "*", "is_served": False})
+    with system.admin() as admin:
+        refused = ask("asks everywhere")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_model_gone"), refused.text
+        wait_until(lambda: not route_state(admin, route)["enabled"])
+        state = route_state(admin, route)
+        assert (state["reason"], state["changed_by"]) == ("model_gone", "upstream")
+        assert state["changed_at"] < state["retry_at"]
+        # The other route has no account; without it, none is left.
+        refused = ask("asks nowhere")
+        assert refused.status_code == 503, refused.text
+        assert "does not know it any more" in refused.json()["error"]["message"]
+        admin.put("/admin/routes", json={"route": f"gemini/{model}", "enabled": False})
+        refused = ask("asks nowhere")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_model_gone"), refused.text
+        admin.put("/admin/routes", json={"route": f"gemini/{model}", "enabled": True})
+        control(system, "/availability", {"model": model, "location": "us-east5", "is_served": True})
+        key = json.dumps(new_key(system, 1))
+        body = {"provider": "vertex", "service_account": key, "location": "us-east5"}
+        added = admin.post("/admin/tokens", json=body).json()
+        wait_until(lambda: bool(route_state(admin, route)["enabled"]))
+        served = ask("is back")
+        assert served.is_success, served.text
+        # Without it nobody has the model again, and nobody is asked to find that out.
+        admin.delete(f"/admin/tokens/{added['id']}")
+        refused = ask("gone again")
+        assert refused.status_code == 503, refused.text
+        assert "has no such model" in refused.json()["error"]["message"]
+        wait_until(lambda: not route_state(admin, route)["enabled"])
+        # By hand it is asked for everywhere again.
+        control(system, "/availability", {"model": model, "location": "*", "is_served": True})
+        assert admin.put("/admin/routes", json={"route": route, "enabled": True}).is_success
+        served = ask("is back for good")
+        assert served.is_success, served.text
+        changes = admin.get("/admin/settings/changes").json()
+    assert [each["changed_by"] for each in changes if each["name"] == f"route:{route}"][1:] == [
+        "upstream",
+        "retry",
+        "upstream",
+    ]
+
+
+def route_state(admin: httpx.Client, route: str) -> dict[str, Any]:
+    states = [each for model in admin.get("/admin/routes").json() for each in model["routes"]]
+    return next(each for each in states if each["route"] == route)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert holds()
 
 
 def test_used_up_day_rests_one_model_in_one_location(system: System, http: httpx.Client) -> None:

@@ -198,11 +198,20 @@ async def _open_parts(settings: GenerationServiceSettings, clock: Clock, stack: 
     catalog = load_catalog()
     kept = SettingStore(database=database, clock=clock, interval=settings.settings_interval)
     live = LiveSettings(base=settings, store=kept)
-    routes = Routes(catalog=catalog, store=kept)
+    routes = Routes(
+        catalog=catalog,
+        store=kept,
+        pool=leases,
+        clock=clock,
+        gone_pause=settings.model_gone_pause,
+        interval=settings.settings_interval,
+    )
+    leases.listen(routes.model_gone)
     with suppress(DependencyUnavailable):
         # A database that is away is waited for; until then everything is as packaged.
         await kept.read()
     tasks.start("settings", kept.run())
+    tasks.start("routes", routes.run())
     return _Parts(
         settings=live.view,
         clock=clock,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from flow2api_common.errors import FailedPrecondition, Flow2APIError
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
+from flow2api_generation_service.attempts.passed_route import PassedRoute, passed_of_answer, passed_of_error
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_upstream.port import Account
 from flow2api_upstream.port_to_tokens import account_of
@@ -22,6 +24,9 @@ log = get_logger(__name__)
 
 NO_ELIGIBLE_TOKEN: Final = "NO_ELIGIBLE_TOKEN"  # noqa: S105 - a reason, no secret
 
+ModelListener: TypeAlias = Callable[[str, str], Awaitable[None]]
+"""Told a provider and its upstream model."""
+
 _CALL_TIMEOUT: Final = timedelta(seconds=15)
 # A refresh speaks to the upstream.
 _CREDENTIAL_TIMEOUT: Final = timedelta(seconds=60)
@@ -29,12 +34,14 @@ _CREDENTIAL_TIMEOUT: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease and the account that it is on. ``candidate_index`` says which of the candidates is served."""
+    """A lease and the account that it is on. ``candidate_index`` says which of the candidates is served, ``passed`` why
+    those before it were not."""
 
     lease: token_pb2.Lease
     account: Account
     provider: str
     candidate_index: int
+    passed: tuple[PassedRoute, ...] = ()
 
     @property
     def token_id(self) -> int:
@@ -60,6 +67,11 @@ class LeaseClient:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = token_service_pb2_grpc.TokenServiceStub(channel)
+        self._tell_nowhere: ModelListener | None = None
+
+    def listen(self, listener: ModelListener) -> None:
+        """Call this whenever the pool says that a provider's model is nowhere any more; it must not raise."""
+        self._tell_nowhere = listener
 
     async def acquire(
         self,
@@ -89,13 +101,23 @@ class LeaseClient:
             excluded_token_ids=excluded,
         )
         timeout = max(wait, timedelta(0)) + _CALL_TIMEOUT
-        with rpc_errors("token"):
-            answer = await self._stub.AcquireLease(request, timeout=timeout.total_seconds())
+        try:
+            with rpc_errors("token"):
+                answer = await self._stub.AcquireLease(request, timeout=timeout.total_seconds())
+        except Flow2APIError as error:
+            passed = passed_of_error(error, candidates)
+            if passed:
+                log.info("no_account_free", reason=error.reason, routes={str(route): route.words for route in passed})
+            await self._tell(passed)
+            raise
+        passed = passed_of_answer(answer.passed, candidates, answer.candidate_index)
+        await self._tell(passed)
         return HeldLease(
             lease=answer.lease,
             account=account_of(answer.credential),
             provider=answer.credential.provider,
             candidate_index=answer.candidate_index,
+            passed=passed,
         )
 
     async def renew(
@@ -125,6 +147,8 @@ class LeaseClient:
         request = token_service_pb2.ReleaseLeaseRequest(lease=lease, outcome=outcome)
         with rpc_errors("token"):
             answer = await self._stub.ReleaseLease(request, timeout=_CALL_TIMEOUT.total_seconds())
+        if answer.nowhere_at_provider:
+            await self._nowhere(answer.nowhere_at_provider, lease.upstream_model)
         return answer.was_live
 
     async def abandon(self, request_id: str) -> None:
@@ -172,6 +196,34 @@ class LeaseClient:
         with rpc_errors("token"):
             answer = await self._stub.GetCredential(request, timeout=_CREDENTIAL_TIMEOUT.total_seconds())
         return account_of(answer.credential)
+
+    async def has_new_account(self, provider: str, since: datetime) -> bool:
+        """Whether a person has added, enabled or renewed an account since a time. Raises DependencyUnavailable."""
+        request = token_service_pb2.FindNewTokenRequest(provider=provider, since_time=_timestamp(since))
+        with rpc_errors("token"):
+            answer = await self._stub.FindNewToken(request, timeout=_CALL_TIMEOUT.total_seconds())
+        return answer.found
+
+    async def forget_absence(self, provider: str, upstream_model: str) -> None:
+        """Have the locations that had not got a model asked again. Safe to repeat. Raises DependencyUnavailable."""
+        request = token_service_pb2.ForgetModelAbsenceRequest(provider=provider, upstream_model=upstream_model)
+        with rpc_errors("token"):
+            await self._stub.ForgetModelAbsence(request, timeout=_CALL_TIMEOUT.total_seconds())
+
+    async def _tell(self, passed: Sequence[PassedRoute]) -> None:
+        for route in passed:
+            if route.is_nowhere:
+                await self._nowhere(route.provider, route.upstream_model)
+
+    async def _nowhere(self, provider: str, upstream_model: str) -> None:
+        if self._tell_nowhere is not None:
+            await self._tell_nowhere(provider, upstream_model)
+
+
+def _timestamp(value: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(value)
+    return timestamp
 
 
 def in_same_project(account: Account, before: Account) -> Account:

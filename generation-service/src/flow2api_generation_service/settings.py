@@ -98,5 +98,7 @@ class GenerationServiceSettings(
 
     settings_interval: Duration = timedelta(seconds=0.5)
     """How often a replica looks whether settings or routes were changed on another one."""
+    model_gone_pause: Duration = timedelta(days=1)
+    """How long a route stays off whose model the upstream knows nowhere; then the next request tries it again."""
     shutdown_grace: Duration = timedelta(seconds=10)
     """How long calls and pictures in flight may go on after the stop signal."""

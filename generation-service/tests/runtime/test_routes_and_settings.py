@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flow2api_common.database import Database
-from flow2api_common.errors import InvalidArgument, NotFound, UpstreamUnavailable
+from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound, UpstreamUnavailable
 from flow2api_generation_service.catalog.arrangement import RouteId
 from flow2api_generation_service.catalog.catalog import Catalog, load_catalog
 from flow2api_generation_service.catalog.image_plan import ImageFacts
@@ -21,16 +21,45 @@ from flow2api_generation_service.settings import GenerationServiceSettings
 from flow2api_testing.waiting import eventually
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
 VEO = RouteId("vertex", "veo-3.1-fast-generate-001")
+
+
+class PoolStandIn:
+    """Notes what it is asked; ``newest`` is when an account came last, by provider."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, datetime] = {}
+        self.asked_again: list[RouteId] = []
+        self.is_away = False
+
+    async def has_new_account(self, provider: str, since: datetime) -> bool:
+        if self.is_away:
+            raise DependencyUnavailable("away")
+        return provider in self.newest and self.newest[provider] > since
+
+    async def forget_absence(self, provider: str, upstream_model: str) -> None:
+        if self.is_away:
+            raise DependencyUnavailable("away")
+        self.asked_again.append(RouteId(provider, upstream_model))
 
 
 class Replica:
     """What one replica knows."""
 
     def __init__(self, database: Database) -> None:
+        self.now = NOW
+        self.pool = PoolStandIn()
         self.catalog: Catalog = load_catalog()
-        self.store = SettingStore(database=database, clock=lambda: NOW, interval=timedelta(milliseconds=20))
-        self.routes = Routes(catalog=self.catalog, store=self.store)
+        self.store = SettingStore(database=database, clock=lambda: self.now, interval=timedelta(milliseconds=20))
+        self.routes = Routes(
+            catalog=self.catalog,
+            store=self.store,
+            pool=self.pool,
+            clock=lambda: self.now,
+            gone_pause=DAY,
+            interval=timedelta(milliseconds=20),
+        )
 
     def video_providers(self, **facts: Any) -> list[str]:
         return [option.provider for option in self.catalog.plan_video(VideoFacts("veo-3.1-fast", **facts)).options]
@@ -104,14 +133,97 @@ async def test_the_order_of_a_model_and_of_a_pattern(replica: Replica) -> None:
 async def test_what_the_upstream_does_not_know_is_switched_off_once(replica: Replica) -> None:
     await asyncio.gather(*(replica.routes.model_gone("vertex", VEO.upstream_model) for _ in range(5)))
     (change,) = await replica.store.changes(before_id=None, limit=10)
-    assert (change.actor, change.after) == ("upstream", {"reason": "model_gone"})
+    assert (change.actor, change.after) == (
+        "upstream",
+        {"reason": "model_gone", "retry_time": (NOW + DAY).isoformat()},
+    )
     (state, _) = replica.routes.of_models("veo-3.1-fast")[0].routes
-    assert (state.route, state.reason) == (VEO, "model_gone")
+    assert (state.route, state.reason, state.retry_time) == (VEO, "model_gone", NOW + DAY)
     # A variant of Flow that is gone takes only the clips along that are made by it.
     await replica.routes.model_gone("flow", "veo_3_1_t2v_fast")
     assert replica.video_providers(resolution="1080p") != []
     await replica.routes.switch(VEO, is_on=True, reason="", actor="admin:a")
     assert "vertex" in replica.video_providers()
+    assert replica.pool.asked_again == [VEO]
+
+
+class TestTryingAgain:
+    @pytest.fixture
+    async def gone(self, replica: Replica) -> Replica:
+        await replica.routes.model_gone("vertex", VEO.upstream_model)
+        assert replica.video_providers() == ["flow"]
+        return replica
+
+    async def test_when_the_pause_is_over(self, gone: Replica, database: Database) -> None:
+        gone.now = NOW + DAY - timedelta(seconds=1)
+        await gone.routes.try_again()
+        assert gone.video_providers() == ["flow"]
+        other = Replica(database)
+        await other.store.read()
+        gone.now = other.now = NOW + DAY
+        await asyncio.gather(gone.routes.try_again(), other.routes.try_again())
+        await asyncio.gather(gone.store.read(), other.store.read())
+        assert gone.video_providers() == other.video_providers() == ["vertex", "flow"]
+        newest, _ = await gone.store.changes(before_id=None, limit=10)
+        assert (newest.actor, newest.after) == ("retry", None)
+        assert VEO in gone.pool.asked_again + other.pool.asked_again
+        # The next answer of the upstream begins another pause.
+        await gone.routes.model_gone("vertex", VEO.upstream_model)
+        (state, _) = gone.routes.of_models("veo-3.1-fast")[0].routes
+        assert state.retry_time == NOW + 2 * DAY
+
+    async def test_when_an_account_has_come(self, gone: Replica) -> None:
+        gone.pool.newest = {"gemini": NOW + DAY, "vertex": NOW}
+        await gone.routes.try_again()
+        assert gone.video_providers() == ["flow"]
+        gone.pool.newest["vertex"] = NOW + timedelta(seconds=1)
+        await gone.routes.try_again()
+        assert gone.video_providers() == ["vertex", "flow"]
+
+    async def test_what_an_operator_has_switched_off_stays_off(self, gone: Replica) -> None:
+        gone.pool.newest["vertex"] = NOW + timedelta(seconds=1)
+        await gone.routes.switch(VEO, is_on=False, reason="retired", actor="admin:a")
+        gone.now = NOW + 2 * DAY
+        await gone.routes.try_again()
+        (state, _) = gone.routes.of_models("veo-3.1-fast")[0].routes
+        assert (state.reason, state.retry_time) == ("retired", None)
+
+    async def test_a_change_that_came_in_between_counts(self, gone: Replica, database: Database) -> None:
+        other = Replica(database)
+        await other.store.read()
+        await gone.routes.switch(VEO, is_on=False, reason="retired", actor="admin:a")
+        other.now = NOW + DAY
+        await other.routes.try_again()
+        await gone.store.read()
+        assert gone.video_providers() == ["flow"]
+
+    async def test_a_pool_that_is_away_is_asked_in_the_next_round(self, gone: Replica) -> None:
+        gone.pool.is_away = True
+        gone.now = NOW + DAY
+        with pytest.raises(DependencyUnavailable):
+            await gone.routes.try_again()
+        trying = asyncio.create_task(gone.routes.run())
+        try:
+            gone.pool.is_away = False
+            await eventually(lambda: gone.video_providers() == ["vertex", "flow"], timeout=5)
+        finally:
+            trying.cancel()
+            await asyncio.gather(trying, return_exceptions=True)
+
+
+async def test_a_model_whose_last_route_is_gone_says_so(replica: Replica) -> None:
+    last, *others = [state.route for state in replica.routes.of_models("gemini-nano-banana-2.1")[0].routes]
+    for route in others:
+        await replica.routes.switch(route, is_on=False, reason="", actor="admin:a")
+    assert not replica.routes.is_partly_gone(replica.catalog.resolve("gemini-nano-banana-2.1"))
+    await replica.routes.model_gone(last.provider, last.upstream_model)
+    with pytest.raises(UpstreamUnavailable, match="does not serve the model") as refused:
+        replica.catalog.plan_image(ImageFacts("gemini-nano-banana-2.1"))
+    assert refused.value.reason == "MODEL_GONE"
+    for route in others:
+        await replica.routes.switch(route, is_on=True, reason="", actor="admin:a")
+    model = replica.catalog.plan_image(ImageFacts("gemini-nano-banana-2.1")).model
+    assert replica.routes.is_partly_gone(model)
 
 
 @pytest.mark.parametrize("route", [RouteId("vertex", "nothing"), RouteId("", "")])

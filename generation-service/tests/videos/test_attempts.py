@@ -80,7 +80,7 @@ async def test_try_that_was_given_up_is_accepted_when_the_upstream_says_so_late(
 
 async def test_attempts_that_are_written_twice_are_kept_once(database: Database) -> None:
     past = PastAttempts(generation_id="picture_1", line="picture:0")
-    past.begin(provider="flow", upstream_model="nano", token_id=3, location="", passed_by=())
+    past.begin(provider="flow", upstream_model="nano", token_id=3, location="", passed=())
     past.again(AttemptResult("network", next_step=NextStepAfter.SAME_ACCOUNT))
     written = past.take()
     for _ in range(2):

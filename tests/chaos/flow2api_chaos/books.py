@@ -55,7 +55,7 @@ class Attempt:
     provider: str
     upstream_model: str
     token_id: int
-    passed_by: list[str]
+    passed_by: list[Any]
     outcome: str
     reason: str
     next_step: str

@@ -57,11 +57,21 @@ def by_account(accounts: Sequence[PlannedAccount], tokens: Sequence[Mapping[str,
 
 
 def by_route(books: Books) -> Table:
-    """Each route with how often it was taken, and how often it had no account free when another was taken."""
+    """Each route with how often it was taken, how often it had no account free when another was taken, and why."""
     taken = Counter(f"{each.provider}/{each.upstream_model}" for each in books.attempts if each.outcome == "accepted")
-    passed = Counter(route for each in books.attempts for route in each.passed_by)
-    rows = tuple((route, str(taken[route]), str(passed[route])) for route in sorted({*taken, *passed}))
-    return Table(("route", "accepted", "passed by: no account free"), rows)
+    passed = [route for each in books.attempts for route in each.passed_by]
+    times = Counter(route["route"] for route in passed)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for route in passed:
+        reasons[route["route"]].update(route["accounts"])
+    rows = tuple(
+        (route, str(taken[route]), str(times[route]), _counted(reasons[route])) for route in sorted({*taken, *times})
+    )
+    return Table(("route", "accepted", "passed by", "its accounts then, summed over those times"), rows)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
 
 
 def _refusals(attempts: Sequence[Attempt]) -> str:

@@ -109,13 +109,19 @@ def _for_people(job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def _passed(route: str, why: Mapping[str, Any] | None) -> str:
+    """A route and why it was passed by, such as `flow/veo_fast (2 busy, 1 quota)`."""
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(why["accounts"].items())) if why else ""
+    return f"{route} ({counts})" if counts else route
+
+
 def _attempt_row(attempt: Mapping[str, Any]) -> dict[str, Any]:
     names = (f"#{attempt['token_id']}", attempt["account"], attempt["location"], attempt["remark"])
     return {
         **attempt,
         "route": f"{attempt['provider']}/{attempt['upstream_model']}",
         "where": " ".join(name for name in names if name),
-        "passed_by": ", ".join(attempt["passed_by"]),
+        "passed_by": ", ".join(_passed(route, attempt["passed_why"].get(route)) for route in attempt["passed_by"]),
     }
 
 

@@ -20,6 +20,7 @@ _COLUMNS = {
     "reason": "REASON",
     "changed_by": "BY",
     "changed_at": "SINCE",
+    "retry_at": "TRIED AGAIN",
 }
 RouteArgument = Annotated[str, typer.Argument(help="As 'list' shows it, e.g. vertex/veo-3.1-fast-generate-001.")]
 

@@ -56,6 +56,10 @@ def attempt_json(attempt: attempt_pb2.Attempt, token: token_pb2.Token | None) ->
         "remark": (token.remark or None) if token is not None else None,
         "location": attempt.location or None,
         "passed_by": list(attempt.passed_by),
+        "passed_why": {
+            route.route: {"accounts": dict(route.token_counts), "until": iso_time(route, "earliest_time")}
+            for route in attempt.passed_routes
+        },
         "outcome": attempt.outcome or None,
         "reason": attempt.reason or None,
         "next": attempt.next_step or None,

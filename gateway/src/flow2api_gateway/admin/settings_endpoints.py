@@ -149,6 +149,7 @@ def _routes_json(model: pb.ModelRoutes) -> dict[str, Any]:
                 "reason": route.reason or None,
                 "changed_at": iso_time(route, "update_time"),
                 "changed_by": route.actor or None,
+                "retry_at": iso_time(route, "retry_time"),
             }
             for route in model.routes
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow2api_common.database import Database
 from flow2api_generation_service.attempts.models import AttemptRow
+from flow2api_generation_service.attempts.passed_route import json_to_grpc
 from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_proto.generation.v1 import attempt_pb2
 
@@ -22,13 +23,15 @@ class AttemptListing:
 
 
 def _to_grpc(row: AttemptRow) -> attempt_pb2.Attempt:
+    names, routes = json_to_grpc(row.passed_by)
     attempt = attempt_pb2.Attempt(
         line=row.line,
         provider=row.provider,
         upstream_model=row.upstream_model,
         token_id=row.token_id,
         location=row.location,
-        passed_by=row.passed_by,
+        passed_by=names,
+        passed_routes=routes,
         outcome=row.outcome,
         reason=row.reason,
         next_step=row.next_step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -15,7 +16,7 @@ class AttemptRow(Base):
     """One call, or try of one, on one account; ``end_time`` is null while it is under way.
 
     ``line`` names the part of the generation, as in the ledger. Repeats on the same account share the ``attempt_id``.
-    ``passed_by`` are the routes before this one that had no account free then, as ``provider/upstream model``.
+    ``passed_by`` are the routes before this one that had no account free then, and why: see ``passed_route.py``.
     """
 
     __tablename__ = "attempts"
@@ -32,7 +33,7 @@ class AttemptRow(Base):
     upstream_model: Mapped[str] = mapped_column(String(128))
     token_id: Mapped[int] = mapped_column(BigInteger)
     location: Mapped[str] = mapped_column(String(64))
-    passed_by: Mapped[list[str]] = mapped_column(JSON)
+    passed_by: Mapped[list[Any]] = mapped_column(JSON)
     outcome: Mapped[str] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(String(200))
     next_step: Mapped[str] = mapped_column(String(32))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from flow2api_common.clock import Clock, utc_now
 from flow2api_common.ids import new_id
 from flow2api_generation_service.attempts.outcomes import ABANDONED, AttemptResult, NextStepAfter
+from flow2api_generation_service.attempts.passed_route import PassedRoute, passed_to_json
 
 _NOT_ASKED = AttemptResult(ABANDONED, next_step=NextStepAfter.END)
 
@@ -24,7 +26,8 @@ class NewAttempt:
     upstream_model: str
     token_id: int
     location: str = ""
-    passed_by: Sequence[str] = field(default_factory=tuple)
+    passed_by: Sequence[Any] = field(default_factory=tuple)
+    """As it is kept: `passed_to_json`."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class PastAttempts:
         self._attempts: list[PastAttempt] = []
 
     def begin(
-        self, *, provider: str, upstream_model: str, token_id: int, location: str, passed_by: Sequence[str]
+        self, *, provider: str, upstream_model: str, token_id: int, location: str, passed: Sequence[PassedRoute]
     ) -> None:
         """An account is asked."""
         where = NewAttempt(
@@ -59,7 +62,7 @@ class PastAttempts:
             upstream_model=upstream_model,
             token_id=token_id,
             location=location,
-            passed_by=tuple(passed_by),
+            passed_by=passed_to_json(passed),
         )
         self._attempts.append(PastAttempt(where, self._clock()))
 

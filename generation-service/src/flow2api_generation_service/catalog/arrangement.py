@@ -29,10 +29,14 @@ class RouteId:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """Routes that are switched off, and other orders than the catalog's, by public model (no alias) or pattern."""
+    """Routes that are switched off, and other orders than the catalog's, by public model (no alias) or pattern.
+
+    ``gone`` are those that are off because their upstream knows the model nowhere.
+    """
 
     off: frozenset[RouteId] = frozenset()
     order: Mapping[str, tuple[RouteId, ...]] = field(default_factory=dict)
+    gone: frozenset[RouteId] = frozenset()
 
     def order_of(self, model: PublicModel) -> tuple[RouteId, ...]:
         """The order that was decided for a model; empty if none was."""

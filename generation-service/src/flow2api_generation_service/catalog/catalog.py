@@ -77,17 +77,19 @@ class Catalog:
     def plan_image(self, facts: ImageFacts) -> ImagePlan:
         """How to make a picture.
 
-        Raises NotFound, UpstreamUnavailable MODEL_SWITCHED_OFF, and InvalidArgument as ``image_plan.plan_image`` does.
+        Raises NotFound, UpstreamUnavailable MODEL_SWITCHED_OFF or MODEL_GONE, and InvalidArgument as
+        ``image_plan.plan_image`` does.
         """
-        return plan_image(_switched_on(self._of(facts.model_id, Modality.IMAGE)), facts)
+        return plan_image(self._switched_on(self._of(facts.model_id, Modality.IMAGE)), facts)
 
     def plan_video(self, facts: VideoFacts) -> VideoPlan:
         """How to make a clip.
 
-        Raises NotFound, UpstreamUnavailable MODEL_SWITCHED_OFF, and InvalidArgument as ``video_plan.plan_video`` does;
-        where it is the clip to continue that the model cannot, the message names models that can.
+        Raises NotFound, UpstreamUnavailable MODEL_SWITCHED_OFF or MODEL_GONE, and InvalidArgument as
+        ``video_plan.plan_video`` does; where it is the clip to continue that the model cannot, the message names models
+        that can.
         """
-        model = _switched_on(self._of(facts.model_id, Modality.VIDEO))
+        model = self._switched_on(self._of(facts.model_id, Modality.VIDEO))
         if facts.source_provider and facts.source_provider not in providers_that_extend(model):
             fitting = [
                 each.model_id
@@ -111,6 +113,18 @@ class Catalog:
         names = {option.route, *option.upstream_model_by_tier.values()}
         return self._arrangement.is_on(*(RouteId(option.provider, name) for name in names))
 
+    def _switched_on(self, model: PublicModel) -> PublicModel:
+        if model.routes:
+            return model
+        # The upstream has taken the last one that operators had left.
+        if not self._arrangement.gone.isdisjoint(map(route_id, model.off_routes)):
+            raise UpstreamUnavailable(
+                f"The upstream does not serve the model {model.model_id} any more.", reason="MODEL_GONE"
+            )
+        raise UpstreamUnavailable(
+            f"The model {model.model_id} is switched off at the moment.", reason="MODEL_SWITCHED_OFF"
+        )
+
     def _packaged_of(self, model_id: str) -> PublicModel:
         return self._packaged[self.resolve(model_id).model_id]
 
@@ -121,14 +135,6 @@ class Catalog:
                 "model", f"The model {model_id} makes {model.modality.value}s, not {modality.value}s."
             )
         return model
-
-
-def _switched_on(model: PublicModel) -> PublicModel:
-    if not model.routes:
-        raise UpstreamUnavailable(
-            f"The model {model.model_id} is switched off at the moment.", reason="MODEL_SWITCHED_OFF"
-        )
-    return model
 
 
 def load_catalog() -> Catalog:

@@ -157,6 +157,7 @@ class PictureMaker:
             options=options,
             api_key_id=job.request.api_key_id,
             wait=self._settings.image_token_wait,
+            is_partly_gone=self._routes.is_partly_gone(job.request.plan.model),
         )
         job.progress.enter(image_pb2.IMAGE_STAGE_QUEUED)
         while True:
@@ -167,7 +168,7 @@ class PictureMaker:
                 upstream_model=option.upstream_model,
                 token_id=held.token_id,
                 location=held.account.location,
-                passed_by=search.passed_by,
+                passed=held.passed,
             )
             async with self._keeper.holding(held) as token:
                 job.progress.enter(image_pb2.IMAGE_STAGE_LEASED)

@@ -18,21 +18,25 @@ _LATER = timedelta(seconds=60)
 
 
 class AccountSearch:
-    """What is left to try for one picture: routes, accounts and time to wait for one.
-
-    ``passed_by`` are the routes before the last one that `next` gave, which had no account free.
-    """
+    """What is left to try for one picture: routes, accounts and time to wait for one."""
 
     def __init__(
-        self, *, keeper: LeaseKeeper, options: Sequence[ImageOption], api_key_id: str, wait: timedelta
+        self,
+        *,
+        keeper: LeaseKeeper,
+        options: Sequence[ImageOption],
+        api_key_id: str,
+        wait: timedelta,
+        is_partly_gone: bool = False,
     ) -> None:
+        """``is_partly_gone``: other routes are off, because their upstream does not know the model any more."""
+        self._is_partly_gone = is_partly_gone
         self._keeper = keeper
         self._options = list(options)
         self._api_key_id = api_key_id
         self._wait_until = asyncio.get_running_loop().time() + wait.total_seconds()
         self._tried_token_ids: list[int] = []
         self._last_failure: UpstreamFailure | None = None
-        self.passed_by: list[str] = []
 
     async def next(self) -> tuple[HeldLease, ImageOption]:
         """Lease an account that was not tried yet.
@@ -54,9 +58,8 @@ class AccountSearch:
             if self._last_failure is not None and (is_hopeless(error) or isinstance(error, CapacityError)):
                 raise self._nobody_left() from error
             if is_hopeless(error):
-                raise self._nobody_left() from error
+                raise self._nobody_left(error.message) from error
             raise
-        self.passed_by = [_name(option) for option in self._options[: held.candidate_index]]
         return held, self._options[held.candidate_index]
 
     def may_go_on(self, failure: UpstreamFailure) -> bool:
@@ -73,16 +76,11 @@ class AccountSearch:
         else:
             self._options.remove(option)
 
-    def _nobody_left(self) -> Flow2APIError:
+    def _nobody_left(self, message: str = "No account of the pool can serve this model.") -> Flow2APIError:
         if self._last_failure is not None:
             return to_service_error(self._last_failure, paid=False)
-        return CapacityError(
-            "No account of the pool can serve this model.", reason=NO_ELIGIBLE_TOKEN, retry_after=_LATER
-        )
-
-
-def _name(option: ImageOption) -> str:
-    return f"{option.provider}/{option.upstream_model}"
+        gone = " The upstream that served the model does not know it any more." if self._is_partly_gone else ""
+        return CapacityError(message + gone, reason=NO_ELIGIBLE_TOKEN, retry_after=_LATER)
 
 
 def _candidate(option: ImageOption) -> token_pb2.LeaseCandidate:

@@ -125,6 +125,8 @@ def _routes(model: RoutesOfModel) -> pb.ModelRoutes:
         )
         if state.off is not None:
             row.update_time.FromDatetime(state.off.update_time)
+        if state.retry_time is not None:
+            row.retry_time.FromDatetime(state.retry_time)
     return message
 
 

@@ -95,6 +95,21 @@ class SettingStore:
         await self.read()
         return True
 
+    async def take_back(self, name: str, seen: Kept, *, actor: str) -> bool:
+        """Keep the default from now on, unless somebody has changed the value since it was seen; tells whether it did.
+
+        Raises DependencyUnavailable; then nothing is kept.
+        """
+        async with self._database.transaction() as session:
+            statement = select(SettingRow).where(SettingRow.name == name).with_for_update()
+            row = await session.scalar(statement)
+            if row is None or (row.value, row.actor, row.update_time) != (seen.value, seen.actor, seen.update_time):
+                return False
+            await self._change(session, name, None, actor=actor)
+        log.info("setting_changed", name=name, actor=actor)
+        await self.read()
+        return True
+
     async def change_all(self, values: Mapping[str, Any], *, actor: str) -> None:
         """The same for several, in one transaction. Raises DependencyUnavailable; then none of them is kept."""
         async with self._database.transaction() as session:

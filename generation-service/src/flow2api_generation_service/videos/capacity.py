@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -76,7 +77,8 @@ async def take_lease(
     except Flow2APIError as error:
         if not is_hopeless(error):
             raise
-        raise _hopeless(job, _last_refusal(job) if job.tried_token_ids else None, settings, now) from error
+        refusal = _last_refusal(job) if job.tried_token_ids else None
+        raise _hopeless(job, refusal, settings, now, why=error.message) from error
 
 
 def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:
@@ -86,13 +88,15 @@ def lease_duration(settings: VideoSettings, typical_seconds: int) -> timedelta:
     )
 
 
-def _hopeless(job: JobRow, refusal: Ending | None, settings: VideoSettings, now: datetime) -> LeaseRefused:
+def _hopeless(
+    job: JobRow, refusal: Ending | None, settings: VideoSettings, now: datetime, *, why: str = ""
+) -> LeaseRefused:
     """Nobody could ever serve it as things are: it ends as it was refused last, or after some time."""
     if refusal is not None:
         return LeaseRefused(ending=refusal)
     since = job.no_account_since or now
     if since + settings.video_no_account_grace <= now:
-        return LeaseRefused(ending=NO_ACCOUNT)
+        return LeaseRefused(ending=replace(NO_ACCOUNT, message=why or NO_ACCOUNT.message))
     return LeaseRefused(retry=settings.video_capacity_retry, no_account_since=since)
 
 

@@ -150,8 +150,7 @@ class GenerateStage:
         except LeaseRefused as refused:
             return await self._wait_or_end(job, refused)
         option = options[held.candidate_index]
-        passed_by = tuple(f"{each.provider}/{each.upstream_model}" for each in options[: held.candidate_index])
-        attempt = await self._new_attempt(job, option, inputs.plan, held, passed_by)
+        attempt = await self._new_attempt(job, option, inputs.plan, held)
         async with self._database.transaction() as session:
             begun = await JobTransitions(session, clock=self._clock).begin_attempt(job.video_id, attempt)
         if not begun:
@@ -169,9 +168,7 @@ class GenerateStage:
                 await transitions.note_no_account(job.video_id, refused.no_account_since)
         return Later(refused.retry)
 
-    async def _new_attempt(
-        self, job: JobRow, option: VideoOption, plan: VideoPlan, held: HeldLease, passed_by: tuple[str, ...]
-    ) -> Attempt:
+    async def _new_attempt(self, job: JobRow, option: VideoOption, plan: VideoPlan, held: HeldLease) -> Attempt:
         upstream_model = upstream_model_for(option, held.account.tier)
         series = generate_series(
             job,
@@ -192,7 +189,7 @@ class GenerateStage:
             upscale_typical_seconds=option.upscale_typical_seconds,
             duration_quantiles_ms=await self._durations.quantiles_ms(series, option.typical_duration_seconds),
             location=held.account.location,
-            passed_by=passed_by,
+            passed=held.passed,
         )
 
     async def _run(

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from flow2api_common.clock import Clock
 from flow2api_generation_service.attempts.outcomes import ABANDONED, AttemptResult, NextStepAfter
+from flow2api_generation_service.attempts.passed_route import PassedRoute, passed_to_json
 from flow2api_generation_service.attempts.past import NewAttempt
 from flow2api_generation_service.attempts.repository import AttemptRepository
 from flow2api_generation_service.requestlog.models import RequestLogRow
@@ -40,7 +41,7 @@ _TAKEN_OVER: Final = AttemptResult(ABANDONED, next_step=NextStepAfter.TAKEN_OVER
 class Attempt:
     """One try to hand a job to the upstream, and the token that it holds for that.
 
-    ``passed_by`` are the routes before its own that had no token free.
+    ``passed`` are the routes before its own that had no token free.
     """
 
     attempt_id: str
@@ -55,7 +56,7 @@ class Attempt:
     upscale_typical_seconds: int
     duration_quantiles_ms: tuple[int, ...]
     location: str = ""
-    passed_by: tuple[str, ...] = ()
+    passed: tuple[PassedRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class JobTransitions:
                 upstream_model=attempt.upstream_model,
                 token_id=attempt.token_id,
                 location=attempt.location,
-                passed_by=attempt.passed_by,
+                passed_by=passed_to_json(attempt.passed),
             )
             await self._attempts.begin(where, now=self._clock())
         return begun

@@ -19,6 +19,7 @@ from flow2api_proto.generation.v1 import image_pb2, media_pb2
 from flow2api_proto.tokens.v1 import token_pb2, token_service_pb2, token_service_pb2_grpc
 from flow2api_sandbox.faults import Fault
 from flow2api_sandbox.server import RunningSandbox
+from flow2api_testing.migrated import migrate_by_copy
 from flow2api_testing.waiting import eventually
 from flow2api_token_service.access.bootstrap import SETTINGS_KEY_ID
 from flow2api_token_service.composition import running_token_service
@@ -64,7 +65,7 @@ async def token_addr(
         upstream_impersonate="",
         api_key="test-key-0123456789",
     )
-    await migrate_tokens(settings)
+    await migrate_by_copy(settings, migrate_tokens)
     async with running_token_service(settings) as service:
         yield service.address
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from flow2api_testing.migrated import migrate_by_copy
+from flow2api_testing.passwords import cheap_passwords
 from flow2api_testing.pool_time import PoolTime
 from flow2api_testing.waiting import eventually
 
@@ -112,11 +114,12 @@ async def running_installation(
     )
     generation_url = f"sqlite+aiosqlite:///{directory / 'generation.db'}"
     async with AsyncExitStack() as stack:
-        await migrate_tokens(token_settings)
+        stack.enter_context(cheap_passwords())
+        await migrate_by_copy(token_settings, migrate_tokens)
         token = await stack.enter_async_context(running_token_service(token_settings, clock=time))
         common["token_addr"] = token.address
         generation_settings = load_settings(GenerationServiceSettings, database_url=generation_url, **common)
-        await migrate_generation(generation_settings)
+        await migrate_by_copy(generation_settings, migrate_generation)
         generation = await stack.enter_async_context(running_generation_service(generation_settings, clock=time))
         common["generation_addr"] = generation.address
         poller_settings = load_settings(PollerServiceSettings, **common)

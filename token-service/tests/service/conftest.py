@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from flow2api_common.grpc_client import open_channel
@@ -21,9 +19,9 @@ from flow2api_common.settings import load_settings
 from flow2api_proto.access.v1 import access_service_pb2_grpc
 from flow2api_proto.tokens.v1 import project_service_pb2_grpc, proxy_service_pb2_grpc, token_service_pb2_grpc
 from flow2api_testing.migrated import migrate_by_copy
+from flow2api_testing.passwords import cheap_passwords
 from flow2api_testing.programs import Program
 from flow2api_testing.waiting import eventually
-from flow2api_token_service.access import passwords
 from flow2api_token_service.composition import running_token_service
 from flow2api_token_service.migrate import migrate
 from flow2api_token_service.settings import TokenServiceSettings
@@ -67,9 +65,9 @@ StartReplica = Callable[..., AbstractAsyncContextManager[RunningReplica]]
 
 
 @pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch) -> None:
-    """Hashes that cost next to nothing: at its real costs each one takes a fifth of a second of a core."""
-    monkeypatch.setattr(passwords, "PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+def _cheap_passwords() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture

@@ -170,6 +170,8 @@ async def test_a_broken_multipart_form(client: httpx.AsyncClient) -> None:
         ("GET", "/v1/chat/completions", 405, "method_not_supported"),
         ("PATCH", "/v1/videos", 405, "method_not_supported"),
         ("POST", "/v1/images/variations", 404, None),
+        ("POST", "/v1/videos/characters", 404, None),
+        ("GET", "/v1/videos/characters/x", 404, None),
     ],
 )
 async def test_unknown_paths_and_methods(

@@ -46,6 +46,13 @@ async def edit(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Res
     return await _from_video(request, gateway, api_key, body, source_video(body.video), param="video")
 
 
+@router.post("/v1/videos/characters", include_in_schema=False)
+async def no_characters(api_key: ApiKeyDep) -> Response:
+    """Characters of OpenAI's are not made here; without this, `{video_id}` would answer that POST is not its method."""
+    del api_key
+    raise NotFound("Invalid URL (POST /v1/videos/characters)", reason="ROUTE_NOT_FOUND")
+
+
 @router.post(
     "/v1/videos/extensions",
     summary="Extend a video",

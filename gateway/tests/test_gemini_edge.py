@@ -40,7 +40,7 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
     ],
     ids=["header", "query", "bearer"],
 )
-@pytest.mark.parametrize("version", ["v1beta", "v1"])
+@pytest.mark.parametrize("version", ["v1beta", "v1alpha", "v1"])
 async def test_a_key_is_shown_in_three_ways(
     client: httpx.AsyncClient, version: str, query: str, headers: dict[str, str]
 ) -> None:
@@ -48,6 +48,14 @@ async def test_a_key_is_shown_in_three_ways(
     assert answer.status_code == 200
     assert answer.json()["candidates"][0]["content"]["parts"][0]["inlineData"]["mimeType"] == "image/png"
     assert answer.headers["x-request-id"]
+
+
+async def test_every_version_has_uploads_and_errors_of_googles(client: httpx.AsyncClient) -> None:
+    for version in ("v1beta", "v1alpha", "v1"):
+        nowhere = await client.post(f"/{version}/models/{MODEL}:embedContent", json=ASK)
+        assert (nowhere.status_code, error_of(nowhere)["status"]) == (404, "NOT_FOUND")
+        upload = await client.post(f"/upload/{version}/files", json={})
+        assert (upload.status_code, error_of(upload)["status"]) == (400, "INVALID_ARGUMENT")
 
 
 async def test_a_key_in_the_query_reaches_no_log(

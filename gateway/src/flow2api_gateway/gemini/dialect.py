@@ -1,8 +1,9 @@
 """Which requests speak Google's protocol, and one spelling for them.
 
-Google's clients use ``/v1beta`` and ``/v1``. The second shares paths with OpenAI's API: there a Google client is known
-by its headers, or by a path that OpenAI does not have. Those of Vertex use ``/v1beta1`` and ``/v1``, and name a project
-and a location, except with express keys. Source: docs/upstream/google-official.md, sections 2, 3, 12.
+Google's clients use ``/v1beta``, ``/v1alpha`` when told to, and ``/v1``. The last shares paths with OpenAI's API: there
+a Google client is known by its headers, or by a path that OpenAI does not have. Those of Vertex use ``/v1beta1`` and
+``/v1``, and name a project and a location, except with express keys. Source: docs/upstream/google-official.md,
+sections 2, 3, 12.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _PREFIXES: Final = ("/v1beta/", "/upload/v1beta/", _VERTEX)
 _SHARED = re.compile(r"/v1/(models|files)(?=[/:]|$)")
 _GOOGLE_ALONE = re.compile(r"/v1/(interactions(?=/|$)|operations/|models/.+:[A-Za-z]+$|models/.+/operations/)")
 _VERTEX_STABLE: Final = ("/v1/projects/", "/v1/publishers/")
+_ALPHA = re.compile(r"(/upload)?/v1alpha/")
 # What interactions are asked and answered is the same on both APIs, and so is their envelope of errors.
 _VERTEX_INTERACTIONS = re.compile(r"/v1beta1/projects/[^/]+/locations/[^/]+(?P<rest>/interactions(?:/.*)?)")
 
@@ -60,6 +62,8 @@ def _google_path(scope: Scope) -> str | None:
         path = f"{_VERTEX}{path.removeprefix('/v1/')}"
     if (interactions := _VERTEX_INTERACTIONS.fullmatch(path)) is not None:
         return f"/v1beta{interactions['rest']}"
+    if _ALPHA.match(path):
+        return path.replace("/v1alpha/", "/v1beta/", 1)
     if speaks_google(path):
         return path
     if path.startswith("/upload/v1/"):

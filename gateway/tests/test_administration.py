@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from flow2api_common.errors import CapacityError
-from flow2api_proto.generation.v1 import attempt_pb2
+from flow2api_proto.generation.v1 import attempt_pb2, image_pb2
 
 ADMIN_ROUTES = [
     ("POST", "/admin/tokens"),
@@ -332,6 +332,8 @@ async def test_stats_jobs_and_logs(admin: httpx.AsyncClient, client: httpx.Async
     assert (stats["total_tokens"], stats["videos_by_state"], stats["total_credits"]) == (0, {"queued": 1}, 7)
     jobs = (await admin.get("/admin/jobs?limit=5")).json()
     assert [(job["id"], job["state"], job["api_key_id"]) for job in jobs] == [("video_1", "queued", "key_1")]
+    await world.generation.change_video("video_1", usage=image_pb2.Usage(input_tokens=12, output_tokens=46_336))
+    assert (await admin.get("/admin/jobs/video_1")).json()["usage"]["total_tokens"] == 46_348
     logs = await admin.get("/admin/logs")
     assert (logs.json()[0]["outcome"], logs.headers["x-next-page-token"]) == ("ok", "older")
     assert (await admin.get("/admin/jobs?state=nope")).json()["error"]["param"] == "state"

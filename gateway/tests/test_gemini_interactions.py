@@ -15,12 +15,15 @@ from PIL import Image
 
 from flow2api_common.errors import UpstreamRejected
 from flow2api_gateway.gemini.interactions.references import InteractionReference
-from flow2api_proto.generation.v1 import media_pb2, video_pb2
+from flow2api_proto.generation.v1 import image_pb2, media_pb2, video_pb2
 from flow2api_testing.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 IMAGE = "gemini-3.1-flash-image"
 VIDEO = "veo-3.1-fast"
+CLIP_USAGE = image_pb2.Usage(
+    input_tokens=270, input_text_tokens=12, input_image_tokens=258, output_tokens=46_336, thought_tokens=3
+)
 API_KEY = "sk-good-key-0123456789"
 PATH = "/v1beta/interactions"
 
@@ -45,9 +48,19 @@ async def test_a_clip_is_made_in_the_background(google: Any, world: Any) -> None
     assert interaction.status == "in_progress"
     asked = world.generation.video_requests[0]
     assert (asked.prompt, asked.aspect_ratio, asked.duration_seconds) == ("waves", "9:16", 4)
+    await world.generation.change_video("video_1", usage=CLIP_USAGE)
     await world.generation.complete_video("video_1")
     done = await google.interactions.get(interaction.id)
     assert (done.id, done.status, done.model) == (interaction.id, "completed", VIDEO)
+    assert (done.usage.total_input_tokens, done.usage.total_output_tokens, done.usage.total_tokens) == (
+        270,
+        46_336,
+        46_609,
+    )
+    assert done.usage.total_thought_tokens == 3
+    by_modality = [(each.modality, each.tokens) for each in done.usage.input_tokens_by_modality]
+    assert by_modality == [("text", 12), ("image", 258)]
+    assert [(each.modality, each.tokens) for each in done.usage.output_tokens_by_modality] == [("video", 46_336)]
     uri = done.steps[-1].content[0].uri
     content = await google.files.download(file="files/" + uri.split("/files/")[1].split(":")[0])
     assert content[4:8] == b"ftyp"
@@ -130,8 +143,11 @@ async def test_a_streamed_clip_is_kept_alive_until_it_is_there(google: Any, worl
     events = aiter(stream)
     assert (await anext(events)).event_type == "interaction.created"
     await eventually(lambda: world.generation.watches)
+    await world.generation.change_video("video_1", usage=CLIP_USAGE)
     await world.generation.complete_video("video_1")
-    assert [event.event_type async for event in events][-1] == "interaction.completed"
+    last = [event async for event in events][-1]
+    assert last.event_type == "interaction.completed"
+    assert last.interaction.usage.total_output_tokens == 46_336
 
 
 async def test_an_interaction_is_cancelled_and_deleted(google: Any) -> None:

@@ -14,11 +14,14 @@ import pytest
 from PIL import Image
 
 from flow2api_common.errors import CapacityError, UpstreamRejected, UpstreamUnavailable
-from flow2api_proto.generation.v1 import video_pb2
+from flow2api_proto.generation.v1 import image_pb2, video_pb2
 from flow2api_testing.waiting import eventually
 
 IMAGE_MODEL = "gemini-3.1-flash-image"
 VIDEO_MODEL = "veo-3.1-fast"
+CLIP_USAGE = image_pb2.Usage(
+    input_tokens=270, input_text_tokens=12, input_image_tokens=258, output_tokens=46_336, thought_tokens=3
+)
 ASK: list[Any] = [{"role": "user", "content": "a red cat"}]
 
 
@@ -221,9 +224,14 @@ async def test_a_video_from_creation_to_its_bytes(sdk: openai.AsyncOpenAI, world
     video = await sdk.videos.create(model=VIDEO_MODEL, prompt="waves", seconds="8", size="1280x720")
     assert (video.status, video.seconds, video.size) == ("queued", "8", "1280x720")
     assert world.generation.video_requests[0].size.width == 1280
+    assert not hasattr(video, "usage")
+    await world.generation.change_video(video.id, usage=CLIP_USAGE)
     await world.generation.complete_video(video.id)
-    done = await sdk.videos.poll(video.id)
+    done: Any = await sdk.videos.poll(video.id)
     assert (done.status, done.progress) == ("completed", 100)
+    assert (done.usage["input_tokens"], done.usage["output_tokens"]) == (270, 46_339)
+    assert done.usage["total_tokens"] == 46_609
+    assert done.usage["input_tokens_details"] == {"text_tokens": 12, "image_tokens": 258, "video_tokens": 0}
     content = await sdk.videos.download_content(video.id)
     assert content.read().startswith(b"\x00\x00\x00\x18ftyp")
     assert content.response.headers["content-type"] == "video/mp4"
@@ -287,7 +295,11 @@ async def test_content_that_is_not_ready_is_not_retried(sdk: openai.AsyncOpenAI)
 
 async def test_a_video_in_chat_tells_its_progress(sdk: openai.AsyncOpenAI, world: Any) -> None:
     stream = await sdk.chat.completions.create(
-        model=VIDEO_MODEL, messages=ASK, stream=True, extra_body={"seconds": 4, "aspect_ratio": "9:16"}
+        model=VIDEO_MODEL,
+        messages=ASK,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"seconds": 4, "aspect_ratio": "9:16"},
     )
     chunks = aiter(stream)
     await anext(chunks)
@@ -295,8 +307,12 @@ async def test_a_video_in_chat_tells_its_progress(sdk: openai.AsyncOpenAI, world
     seen = ""
     while "generating 30 %" not in seen:
         seen += getattr((await anext(chunks)).choices[0].delta, "reasoning_content", None) or ""
+    await world.generation.change_video("video_1", usage=CLIP_USAGE)
     await world.generation.complete_video("video_1")
-    rest = [chunk.choices[0] async for chunk in chunks]
+    *others, last = [chunk async for chunk in chunks]
+    rest = [chunk.choices[0] for chunk in others]
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.total_tokens) == (270, 46_609)
     content = "".join(choice.delta.content or "" for choice in rest)
     assert content.startswith("```html\n<video src='http://127.0.0.1:")
     assert rest[-1].finish_reason == "stop"
@@ -307,8 +323,11 @@ async def test_a_video_in_chat_tells_its_progress(sdk: openai.AsyncOpenAI, world
 async def test_a_video_in_chat_without_stream_waits(sdk: openai.AsyncOpenAI, world: Any) -> None:
     asking = asyncio.create_task(sdk.chat.completions.create(model=VIDEO_MODEL, messages=ASK))
     await eventually(lambda: world.generation.watches)
+    await world.generation.change_video("video_1", usage=CLIP_USAGE)
     await world.generation.complete_video("video_1")
     answer = await asking
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (270, 46_339)
     assert "<video src='" in (answer.choices[0].message.content or "")
 
 

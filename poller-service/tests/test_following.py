@@ -95,7 +95,11 @@ async def test_a_still_that_cannot_be_stored_fails_no_clip(
 async def test_a_clip_of_gemini_is_stored_too(road: Any, poller: None) -> None:
     await road.add_token("sandbox-key-1", "gemini")
     message = await road.submit(provider="gemini", model="gemini-omni-1.1-flash")
-    assert (await road.end_of(message.video_id)).stored.size_bytes > 0
+    event = await road.end_of(message.video_id)
+    assert event.stored.size_bytes > 0
+    counted = event.counted_tokens
+    assert (counted.input_tokens, counted.output_tokens > 0) == (counted.input_text_tokens, True)
+    assert counted.input_text_tokens > 0
 
 
 async def test_a_clip_with_another_stage_keeps_its_lease_and_is_not_stored(road: Any, poller: None) -> None:

@@ -306,7 +306,8 @@ def test_one_queue_over_three_providers_with_uneven_accounts(system: System, htt
         prompts = [f"one queue, clip {number}" for number in range(12)]
         with ThreadPoolExecutor(len(prompts)) as pool:
             list(pool.map(lambda prompt: finished_clip(http, model="omni", prompt=prompt, seconds="8"), prompts))
-        ids = [job["id"] for job in admin.get("/admin/jobs?limit=30").json() if job["prompt"] in prompts]
+        jobs = [job for job in admin.get("/admin/jobs?limit=30").json() if job["prompt"] in prompts]
+        ids = [job["id"] for job in jobs]
         tries = [each for id_ in ids for each in admin.get(f"/admin/jobs/{id_}").json()["attempts"]]
         for token in added:
             admin.delete(f"/admin/tokens/{token['id']}")
@@ -316,6 +317,10 @@ def test_one_queue_over_three_providers_with_uneven_accounts(system: System, htt
     made = [each for each in tries if each["outcome"] == "accepted"]
     assert len(made) == len(prompts)
     assert {each["provider"] for each in made} == {"flow", "gemini", "vertex"}
+    # Flow counts no tokens.
+    assert [job["provider"] != "flow" for job in jobs] == [
+        job.get("usage", {}).get("total_tokens", 0) > 0 for job in jobs
+    ]
     whole, failing, key, used_up, revoked = (
         {(each["outcome"], each["next"]) for each in tries if each["token_id"] == token["id"]} for token in added
     )

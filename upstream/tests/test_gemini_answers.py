@@ -18,6 +18,7 @@ from flow2api_upstream.port import (
     SourceImage,
     UploadedImage,
     UpstreamFailure,
+    UsageCount,
     VideoCall,
     VideoKind,
 )
@@ -206,10 +207,20 @@ class TestInteraction:
         assert GoogleMedia.read("gemini", status.media) == GoogleMedia("v1_abc", uri=where.get("uri", ""))
 
     def test_completed_tells_what_it_counted_for(self):
-        usage = {"total_input_tokens": 270, "total_output_tokens": 46336}
+        usage = {
+            "total_input_tokens": 270,
+            "total_output_tokens": 46336,
+            "total_thought_tokens": 31,
+            "input_tokens_by_modality": [
+                {"modality": "text", "tokens": 12},
+                {"modality": "image", "tokens": 129},
+                {"modality": "image", "tokens": 129},
+            ],
+        }
         clip = {"type": "video", "uri": "https://x/files/a"}
         status = self.status("completed", steps=self.output(clip), usage=usage)
-        assert (status.usage.input_tokens, status.usage.output_tokens) == (270, 46336)
+        counted = UsageCount(270, input_text_tokens=12, input_image_tokens=258, output_tokens=46336, thought_tokens=31)
+        assert status.usage == counted
         assert self.status("completed", steps=self.output(clip)).usage is None
 
     def test_completed_with_a_refusal_is_content(self):

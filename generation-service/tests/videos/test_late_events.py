@@ -16,7 +16,7 @@ from flow2api_common.settings import NatsSettings, load_settings
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_proto.events.v1 import video_events_pb2
-from flow2api_proto.generation.v1 import video_pb2
+from flow2api_proto.generation.v1 import image_pb2, video_pb2
 from flow2api_testing.waiting import eventually
 
 MEDIA_ID = "0123456789abcdef"
@@ -49,6 +49,14 @@ def stored(video_id: str, stage: video_events_pb2.VideoStage.ValueType) -> video
         media_id=MEDIA_ID, object_key=media_key(MEDIA_ID, "video/mp4"), content_type="video/mp4", size_bytes=4
     )
     return video_events_pb2.VideoEvent(video_id=video_id, stage=stage, stored=clip)
+
+
+async def completed(videos: Any, video_id: str) -> video_pb2.Video:
+    async def is_completed() -> bool:
+        return bool((await videos.get(video_id)).state == video_pb2.VIDEO_STATE_COMPLETED)
+
+    await eventually(is_completed)
+    return await videos.get(video_id)  # type: ignore[no-any-return] # a client of the tests
 
 
 async def is_gone(store: MediaStore) -> bool:
@@ -93,3 +101,26 @@ async def test_a_clip_is_removed_when_a_cancellation_is_faster_than_its_report(
     await nats.publish(f"video.events.{video.video_id}", event, msg_id="late")
     await eventually(lambda: is_gone(store))
     assert stale
+
+
+async def test_what_was_counted_is_kept_once_when_the_stored_clip_is_the_first_news(
+    videos: Any, nats: NatsConnection, store: MediaStore
+) -> None:
+    video = await videos.create()
+    await videos.until(video.video_id, "in_progress")
+    event = stored(video.video_id, video_events_pb2.VIDEO_STAGE_GENERATE)
+    event.counted_tokens.CopyFrom(
+        video_events_pb2.CountedTokens(input_tokens=270, input_text_tokens=12, output_tokens=46_336, thought_tokens=3)
+    )
+    subject = f"video.events.{video.video_id}"
+    await nats.publish(subject, event, msg_id="stored")
+    counted = image_pb2.Usage(input_tokens=270, input_text_tokens=12, output_tokens=46_336, thought_tokens=3)
+    assert (await completed(videos, video.video_id)).usage == counted
+    other = await videos.create()
+    await videos.until(other.video_id, "in_progress")
+    await nats.publish(subject, event, msg_id="stored-again")
+    uncounted = stored(other.video_id, video_events_pb2.VIDEO_STAGE_GENERATE)
+    uncounted.stored.media_id = "fedcba9876543210"
+    await nats.publish(f"video.events.{other.video_id}", uncounted, msg_id="other")
+    assert not (await completed(videos, other.video_id)).HasField("usage")
+    assert (await videos.get(video.video_id)).usage == counted

@@ -11,11 +11,13 @@ import pytest
 
 from flow2api_common.database import Database
 from flow2api_generation_service.requestlog.repository import RequestLogRepository
+from flow2api_generation_service.videos.counted_tokens import counted_by, usage_of
 from flow2api_generation_service.videos.endings import EXPIRED, Ending
 from flow2api_generation_service.videos.models import JobInputImageRow, JobRow
 from flow2api_generation_service.videos.repository import JobRepository
 from flow2api_generation_service.videos.states import FINAL_STATES, JobState, Stage
 from flow2api_generation_service.videos.transitions import Attempt, JobTransitions, Submitted
+from flow2api_proto.events.v1 import video_events_pb2
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=15)
@@ -206,6 +208,29 @@ async def test_the_base_clip_is_put_aside_and_taken_up_again(jobs: Jobs) -> None
     job = await jobs.get()
     assert (job.stage, job.operation_handle, job.note) == (Stage.GENERATE, "base", "smaller")
     assert await jobs.change(lambda t: t.complete("video_1", Stage.GENERATE, media_id="m", result_handle="{}"))
+
+
+async def test_what_an_enlargement_counts_for_is_added_to_the_clip(jobs: Jobs) -> None:
+    def counted(stage: video_events_pb2.VideoStage.ValueType, **counts: int) -> dict[str, Any]:
+        tokens = video_events_pb2.CountedTokens(**counts)
+        return counted_by(video_events_pb2.VideoEvent(stage=stage, counted_tokens=tokens))
+
+    await jobs.add(new_job(state=JobState.IN_PROGRESS))
+    made = counted(video_events_pb2.VIDEO_STAGE_GENERATE, input_tokens=12, output_tokens=46_336)
+    assert await jobs.change(lambda t: t.begin_upscaling("video_1", "result", LATER, counted=made))
+    enlarged = counted(video_events_pb2.VIDEO_STAGE_UPSCALE, input_tokens=3, output_tokens=10)
+    for is_first in (True, False):
+        assert await jobs.change(lambda t: t.begin_storing("video_1", Stage.UPSCALE, counted=enlarged)) == is_first
+    usage = usage_of(await jobs.get())
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.thought_tokens) == (15, 46_346, 0)
+
+
+async def test_a_job_without_counts_has_no_usage(jobs: Jobs) -> None:
+    await jobs.add(new_job(state=JobState.IN_PROGRESS))
+    uncounted = counted_by(video_events_pb2.VideoEvent(stage=video_events_pb2.VIDEO_STAGE_GENERATE))
+    assert await jobs.change(lambda t: t.begin_storing("video_1", Stage.GENERATE, counted=uncounted))
+    assert usage_of(await jobs.get()) is None
 
 
 async def test_every_end_is_in_the_request_log_once(jobs: Jobs, database: Database) -> None:

@@ -89,5 +89,13 @@ def _tell_facts(event: video_events_pb2.VideoEvent, ready: Ready) -> None:
     if ready.observed is not None:
         event.observed_duration.CopyFrom(ready.observed)
     if ready.usage is not None:
-        event.counted_tokens.input_tokens = ready.usage.input_tokens
-        event.counted_tokens.output_tokens = ready.usage.output_tokens
+        event.counted_tokens.CopyFrom(
+            video_events_pb2.CountedTokens(
+                input_tokens=ready.usage.input_tokens,
+                input_text_tokens=ready.usage.input_text_tokens,
+                input_image_tokens=ready.usage.input_image_tokens,
+                input_video_tokens=ready.usage.input_video_tokens,
+                output_tokens=ready.usage.output_tokens,
+                thought_tokens=ready.usage.thought_tokens,
+            )
+        )

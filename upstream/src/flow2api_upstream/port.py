@@ -140,12 +140,17 @@ class ImageCall:
 
 @dataclass(frozen=True, slots=True)
 class UsageCount:
-    """Tokens as the upstream counted them; zeros where it does not."""
+    """Tokens as the upstream counted them; zeros where it does not.
+
+    ``thought_tokens`` are those of thinking where they are told apart, beside ``output_tokens``.
+    """
 
     input_tokens: int = 0
     input_text_tokens: int = 0
     input_image_tokens: int = 0
     output_tokens: int = 0
+    input_video_tokens: int = 0
+    thought_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from flow2api_generation_service.media.service import MediaService
 from flow2api_generation_service.videos.base_clip import fall_back_to_base_clip
 from flow2api_generation_service.videos.changes import VideoChanges
 from flow2api_generation_service.videos.charges import VideoCharges, fate_of
+from flow2api_generation_service.videos.counted_tokens import counted_by
 from flow2api_generation_service.videos.deadlines import stage_deadline
 from flow2api_generation_service.videos.endings import Ending
 from flow2api_generation_service.videos.job_series import series_of
@@ -136,9 +137,10 @@ class EventConsumer:
         transitions = JobTransitions(session, clock=self._clock)
         match kind:
             case "stage_done":
-                return await self._begin_upscaling(session, transitions, job, event.stage_done)
+                return await self._begin_upscaling(session, transitions, job, event)
             case "storing" | "stored":
-                return await transitions.begin_storing(job.video_id, Stage(event.stage))
+                # What was counted is kept by the same change: an event that comes again does not count it twice.
+                return await transitions.begin_storing(job.video_id, Stage(event.stage), counted=counted_by(event))
             case _:
                 return False
 
@@ -152,10 +154,14 @@ class EventConsumer:
         )
 
     async def _begin_upscaling(
-        self, session: AsyncSession, transitions: JobTransitions, job: JobRow, done: video_events_pb2.VideoStageDone
+        self, session: AsyncSession, transitions: JobTransitions, job: JobRow, event: video_events_pb2.VideoEvent
     ) -> bool:
-        deadline_time = stage_deadline(job, self._clock())
-        if not await transitions.begin_upscaling(job.video_id, done.result_handle, deadline_time):
+        if not await transitions.begin_upscaling(
+            job.video_id,
+            event.stage_done.result_handle,
+            stage_deadline(job, self._clock()),
+            counted=counted_by(event),
+        ):
             return False
         await enqueue_submission(
             session, clock=self._clock, video_id=job.video_id, stage=Stage.UPSCALE, provider=job.provider or ""

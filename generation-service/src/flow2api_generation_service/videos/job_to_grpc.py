@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from flow2api_generation_service.videos.counted_tokens import usage_of
 from flow2api_generation_service.videos.models import JobRow
 from flow2api_generation_service.videos.progress import progress_percent
 from flow2api_generation_service.videos.states import JobState
@@ -42,6 +43,7 @@ def video_of(
         version=job.version,
         api_key_id=job.api_key_id,
         warning=job.note or "",
+        usage=usage_of(job),
     )
     video.create_time.FromDatetime(job.create_time)
     if job.submit_time is not None:

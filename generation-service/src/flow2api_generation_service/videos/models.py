@@ -87,6 +87,13 @@ class JobRow(Base):
     credits: Mapped[int | None] = mapped_column(BigInteger)
     micros: Mapped[int | None] = mapped_column(BigInteger)
     remaining_credits: Mapped[int | None] = mapped_column(BigInteger)
+    # What the upstream has counted for it; None where it counts nothing.
+    input_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    input_text_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    input_image_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    input_video_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    thought_tokens: Mapped[int | None] = mapped_column(BigInteger)
     operation_handle: Mapped[str | None] = mapped_column(Text)
     operation_name: Mapped[str | None] = mapped_column(Text)
 

@@ -6,9 +6,10 @@ caller has to look at the job anew. The version rises with every change. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, CursorResult, update
@@ -241,8 +242,18 @@ class JobTransitions:
             progress_percent=progress_percent,
         )
 
-    async def begin_upscaling(self, video_id: str, base_result_handle: str, deadline_time: datetime) -> bool:
-        """in_progress → upscaling: the base clip is ready upstream and shall be enlarged."""
+    async def begin_upscaling(
+        self,
+        video_id: str,
+        base_result_handle: str,
+        deadline_time: datetime,
+        *,
+        counted: Mapping[str, Any] = MappingProxyType({}),
+    ) -> bool:
+        """in_progress → upscaling: the base clip is ready upstream and shall be enlarged.
+
+        ``counted`` are the columns of what the upstream has counted for it.
+        """
         begun = await self._move(
             video_id,
             {JobState.IN_PROGRESS},
@@ -255,6 +266,7 @@ class JobTransitions:
             attempt_id=None,
             submit_started_at=None,
             deadline_time=deadline_time,
+            **counted,
         )
         if begun:
             await self._charges.clip_made(await self._locked(video_id))
@@ -276,10 +288,13 @@ class JobTransitions:
             await self._charges.not_enlarged(before)
         return given_up
 
-    async def begin_storing(self, video_id: str, stage: Stage) -> bool:
-        """in_progress or upscaling → storing."""
+    async def begin_storing(
+        self, video_id: str, stage: Stage, *, counted: Mapping[str, Any] = MappingProxyType({})
+    ) -> bool:
+        """in_progress or upscaling → storing. ``counted`` are the columns of what the upstream has counted for the
+        clip."""
         return await self._move(
-            video_id, {JobState.IN_PROGRESS, JobState.UPSCALING}, JobState.STORING, JobRow.stage == stage
+            video_id, {JobState.IN_PROGRESS, JobState.UPSCALING}, JobState.STORING, JobRow.stage == stage, **counted
         )
 
     async def complete(self, video_id: str, stage: Stage, *, media_id: str, result_handle: str) -> bool:

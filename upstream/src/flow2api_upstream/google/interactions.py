@@ -199,7 +199,18 @@ def _usage_of(answer: Mapping[str, object]) -> UsageCount | None:
     input_tokens, output_tokens = int_at(usage, "total_input_tokens"), int_at(usage, "total_output_tokens")
     if input_tokens is None and output_tokens is None:
         return None
-    return UsageCount(input_tokens=input_tokens or 0, output_tokens=output_tokens or 0)
+    by_modality: dict[str, int] = {}
+    for part in objects_at(usage, "input_tokens_by_modality"):
+        modality = text_at(part, "modality").lower()
+        by_modality[modality] = by_modality.get(modality, 0) + (int_at(part, "tokens") or 0)
+    return UsageCount(
+        input_tokens=input_tokens or 0,
+        input_text_tokens=by_modality.get("text", 0),
+        input_image_tokens=by_modality.get("image", 0),
+        input_video_tokens=by_modality.get("video", 0),
+        output_tokens=output_tokens or 0,
+        thought_tokens=int_at(usage, "total_thought_tokens") or 0,
+    )
 
 
 def _failure_of(calls: GoogleCalls, answer: Mapping[str, object]) -> UpstreamFailure:

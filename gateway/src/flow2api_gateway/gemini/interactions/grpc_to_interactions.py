@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -53,7 +53,7 @@ async def clip_interaction(
         else:
             content["data"] = await _encoded(gateway, video.media)
         steps.append({"type": "model_output", "content": [content]})
-        document["usage"] = interaction_usage(image_pb2.Usage())
+        document["usage"] = interaction_usage(video.usage, output="video")
     if steps:
         document["steps"] = steps
     if status == "failed":
@@ -83,18 +83,29 @@ async def picture_interaction(
     return {
         **_head(reference, "completed", media.create_time, media.create_time),
         "steps": [{"type": "model_output", "content": [*words, content]}],
-        "usage": interaction_usage(usage),
+        "usage": interaction_usage(usage, output="image"),
     }
 
 
-def interaction_usage(usage: image_pb2.Usage) -> dict[str, Any]:
-    """What the upstream counted; zero where it counts nothing."""
+def interaction_usage(usage: image_pb2.Usage, *, output: str) -> dict[str, Any]:
+    """What the upstream counted; zero where it counts nothing. ``output`` is the modality of what was made."""
+    put_in = {
+        "text": usage.input_text_tokens,
+        "image": usage.input_image_tokens,
+        "video": usage.input_video_tokens,
+    }
     return {
         "total_input_tokens": usage.input_tokens,
         "total_output_tokens": usage.output_tokens,
-        "total_thought_tokens": 0,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "total_thought_tokens": usage.thought_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens + usage.thought_tokens,
+        "input_tokens_by_modality": _by_modality(put_in),
+        "output_tokens_by_modality": _by_modality({output: usage.output_tokens}),
     }
+
+
+def _by_modality(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"modality": modality, "tokens": count} for modality, count in counts.items() if count]
 
 
 def written(number: int, event: dict[str, Any]) -> bytes:

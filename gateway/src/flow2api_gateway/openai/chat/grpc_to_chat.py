@@ -81,10 +81,10 @@ def chat_usage(usage: image_pb2.Usage) -> dict[str, Any]:
     """What the upstream counted; zero where it counts nothing."""
     return {
         "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "completion_tokens": usage.output_tokens + usage.thought_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens + usage.thought_tokens,
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.thought_tokens},
     }
 
 

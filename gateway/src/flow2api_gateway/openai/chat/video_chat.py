@@ -21,7 +21,7 @@ async def video_completion(
     async for video in versions:
         if video.state == video_pb2.VIDEO_STATE_COMPLETED:
             url = link_of(video.media)
-            completion = answer.completion({0: Choice(content=video_content(url))}, image_pb2.Usage(), url=url)
+            completion = answer.completion({0: Choice(content=video_content(url))}, video.usage, url=url)
             return completion | {"video_id": video.video_id}
         if video.state in FINAL_STATES:
             raise video_failure(video)
@@ -33,9 +33,10 @@ async def video_chunks(
 ) -> AsyncIterator[bytes]:
     """The answer as it grows. A refusal of the content ends it as one; other failures leave this iterator as errors."""
     yield answer.chunk({"role": "assistant", "content": ""})
-    told = ""
+    told, usage = "", image_pb2.Usage()
     async for video in versions:
         if video.state == video_pb2.VIDEO_STATE_COMPLETED:
+            usage = video.usage
             yield answer.chunk({"content": video_content(link_of(video.media))})
             yield answer.chunk({}, finish_reason="stop")
         elif video.state == video_pb2.VIDEO_STATE_FILTERED:
@@ -49,5 +50,5 @@ async def video_chunks(
                 told = text
                 yield answer.chunk({"reasoning_content": text})
     if answer.includes_usage:
-        yield answer.usage_chunk(image_pb2.Usage())
+        yield answer.usage_chunk(usage)
     yield DONE

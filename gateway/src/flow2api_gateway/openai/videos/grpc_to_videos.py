@@ -8,7 +8,7 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flow2api_common.error_codes import client_code
-from flow2api_proto.generation.v1 import media_pb2, video_pb2
+from flow2api_proto.generation.v1 import image_pb2, media_pb2, video_pb2
 
 LinkOf = Callable[[media_pb2.Media], str]
 
@@ -35,7 +35,7 @@ def video_status(video: video_pb2.Video) -> str:
 
 
 def video_object(video: video_pb2.Video, link_of: LinkOf) -> dict[str, Any]:
-    """The Video object; ``url``, ``queue_position`` and ``warning`` are ours."""
+    """The Video object; ``url``, ``queue_position``, ``usage`` and ``warning`` are ours."""
     status = video_status(video)
     document: dict[str, Any] = {
         "id": video.video_id,
@@ -58,6 +58,8 @@ def video_object(video: video_pb2.Video, link_of: LinkOf) -> dict[str, Any]:
         document["queue_position"] = video.queue_position
     if status == "completed" and video.media.media_id:
         document["url"] = link_of(video.media)
+    if video.HasField("usage"):
+        document["usage"] = _usage(video.usage)
     if video.warning:
         document["warning"] = video.warning
     return document
@@ -81,6 +83,22 @@ def unix_seconds(timestamp: Timestamp) -> int:
 
 def _when(video: video_pb2.Video, name: str) -> int | None:
     return unix_seconds(getattr(video, name)) if video.HasField(name) else None  # type: ignore[arg-type] # the name of a field of Video
+
+
+def _usage(usage: image_pb2.Usage) -> dict[str, Any]:
+    """What the upstream counted, in the form that OpenAI has for pictures; its tokens of thinking are output."""
+    put_out = usage.output_tokens + usage.thought_tokens
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": put_out,
+        "total_tokens": usage.input_tokens + put_out,
+        "input_tokens_details": {
+            "text_tokens": usage.input_text_tokens,
+            "image_tokens": usage.input_image_tokens,
+            "video_tokens": usage.input_video_tokens,
+        },
+        "output_tokens_details": {"video_tokens": usage.output_tokens, "reasoning_tokens": usage.thought_tokens},
+    }
 
 
 def _error(video: video_pb2.Video) -> dict[str, str]:

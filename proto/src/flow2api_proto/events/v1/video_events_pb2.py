@@ -26,37 +26,37 @@ from flow2api_proto.tokens.v1 import token_pb2 as flow2api_dot_tokens_dot_v1_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%flow2api/events/v1/video_events.proto\x12\x12\x66low2api.events.v1\x1a\x1e\x66low2api/tokens/v1/token.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x0bSubmitVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\"\xec\x02\n\tPollVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12\x10\n\x08provider\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.flow2api.tokens.v1.Lease\x12\x18\n\x10operation_handle\x18\x05 \x01(\t\x12\x10\n\x08model_id\x18\x06 \x01(\t\x12/\n\x0bsubmit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13typical_duration_ms\x18\t \x01(\x03\x12\x16\n\x0ehas_next_stage\x18\n \x01(\x08\x12\x1d\n\x15\x64uration_quantiles_ms\x18\x0b \x03(\x03\"\x92\x04\n\nVideoEvent\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nprogressed\x18\x04 \x01(\x0b\x32#.flow2api.events.v1.VideoProgressedH\x00\x12\x38\n\nstage_done\x18\x05 \x01(\x0b\x32\".flow2api.events.v1.VideoStageDoneH\x00\x12\x33\n\x07storing\x18\x06 \x01(\x0b\x32 .flow2api.events.v1.VideoStoringH\x00\x12\x31\n\x06stored\x18\x07 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoStoredH\x00\x12\x31\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoFailedH\x00\x12?\n\x11observed_duration\x18\t \x01(\x0b\x32$.flow2api.events.v1.ObservedDuration\x12\x39\n\x0e\x63ounted_tokens\x18\n \x01(\x0b\x32!.flow2api.events.v1.CountedTokensB\x07\n\x05\x65vent\"<\n\rCountedTokens\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\":\n\x10ObservedDuration\x12\x14\n\x0cnot_ready_ms\x18\x01 \x01(\x03\x12\x10\n\x08ready_ms\x18\x02 \x01(\x03\"+\n\x0fVideoProgressed\x12\x18\n\x10progress_percent\x18\x01 \x01(\x05\"\'\n\x0eVideoStageDone\x12\x15\n\rresult_handle\x18\x01 \x01(\t\"\x0e\n\x0cVideoStoring\"\x92\x02\n\x0bVideoStored\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x15\n\rresult_handle\x18\x08 \x01(\t\x12\x32\n\tthumbnail\x18\t \x01(\x0b\x32\x1f.flow2api.events.v1.StoredStill\x12\x34\n\x0bspritesheet\x18\n \x01(\x0b\x32\x1f.flow2api.events.v1.StoredStill\"|\n\x0bStoredStill\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"\x87\x01\n\x0bVideoFailed\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.flow2api.events.v1.VideoFailureKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08refunded\x18\x04 \x01(\x08\x12\x13\n\x0b\x63harge_kept\x18\x05 \x01(\x08*\\\n\nVideoStage\x12\x1b\n\x17VIDEO_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14VIDEO_STAGE_GENERATE\x10\x01\x12\x17\n\x13VIDEO_STAGE_UPSCALE\x10\x02*\x96\x01\n\x10VideoFailureKind\x12\"\n\x1eVIDEO_FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19VIDEO_FAILURE_KIND_FAILED\x10\x01\x12\x1f\n\x1bVIDEO_FAILURE_KIND_FILTERED\x10\x02\x12\x1e\n\x1aVIDEO_FAILURE_KIND_EXPIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%flow2api/events/v1/video_events.proto\x12\x12\x66low2api.events.v1\x1a\x1e\x66low2api/tokens/v1/token.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x0bSubmitVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\"\xec\x02\n\tPollVideo\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12\x10\n\x08provider\x18\x03 \x01(\t\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.flow2api.tokens.v1.Lease\x12\x18\n\x10operation_handle\x18\x05 \x01(\t\x12\x10\n\x08model_id\x18\x06 \x01(\t\x12/\n\x0bsubmit_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13typical_duration_ms\x18\t \x01(\x03\x12\x16\n\x0ehas_next_stage\x18\n \x01(\x08\x12\x1d\n\x15\x64uration_quantiles_ms\x18\x0b \x03(\x03\"\x92\x04\n\nVideoEvent\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12-\n\x05stage\x18\x02 \x01(\x0e\x32\x1e.flow2api.events.v1.VideoStage\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nprogressed\x18\x04 \x01(\x0b\x32#.flow2api.events.v1.VideoProgressedH\x00\x12\x38\n\nstage_done\x18\x05 \x01(\x0b\x32\".flow2api.events.v1.VideoStageDoneH\x00\x12\x33\n\x07storing\x18\x06 \x01(\x0b\x32 .flow2api.events.v1.VideoStoringH\x00\x12\x31\n\x06stored\x18\x07 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoStoredH\x00\x12\x31\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1f.flow2api.events.v1.VideoFailedH\x00\x12?\n\x11observed_duration\x18\t \x01(\x0b\x32$.flow2api.events.v1.ObservedDuration\x12\x39\n\x0e\x63ounted_tokens\x18\n \x01(\x0b\x32!.flow2api.events.v1.CountedTokensB\x07\n\x05\x65vent\"\xa7\x01\n\rCountedTokens\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x19\n\x11input_text_tokens\x18\x03 \x01(\x03\x12\x1a\n\x12input_image_tokens\x18\x04 \x01(\x03\x12\x1a\n\x12input_video_tokens\x18\x05 \x01(\x03\x12\x16\n\x0ethought_tokens\x18\x06 \x01(\x03\":\n\x10ObservedDuration\x12\x14\n\x0cnot_ready_ms\x18\x01 \x01(\x03\x12\x10\n\x08ready_ms\x18\x02 \x01(\x03\"+\n\x0fVideoProgressed\x12\x18\n\x10progress_percent\x18\x01 \x01(\x05\"\'\n\x0eVideoStageDone\x12\x15\n\rresult_handle\x18\x01 \x01(\t\"\x0e\n\x0cVideoStoring\"\x92\x02\n\x0bVideoStored\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x15\n\rresult_handle\x18\x08 \x01(\t\x12\x32\n\tthumbnail\x18\t \x01(\x0b\x32\x1f.flow2api.events.v1.StoredStill\x12\x34\n\x0bspritesheet\x18\n \x01(\x0b\x32\x1f.flow2api.events.v1.StoredStill\"|\n\x0bStoredStill\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"\x87\x01\n\x0bVideoFailed\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.flow2api.events.v1.VideoFailureKind\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08refunded\x18\x04 \x01(\x08\x12\x13\n\x0b\x63harge_kept\x18\x05 \x01(\x08*\\\n\nVideoStage\x12\x1b\n\x17VIDEO_STAGE_UNSPECIFIED\x10\x00\x12\x18\n\x14VIDEO_STAGE_GENERATE\x10\x01\x12\x17\n\x13VIDEO_STAGE_UPSCALE\x10\x02*\x96\x01\n\x10VideoFailureKind\x12\"\n\x1eVIDEO_FAILURE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19VIDEO_FAILURE_KIND_FAILED\x10\x01\x12\x1f\n\x1bVIDEO_FAILURE_KIND_FILTERED\x10\x02\x12\x1e\n\x1aVIDEO_FAILURE_KIND_EXPIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flow2api.events.v1.video_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIDEOSTAGE']._serialized_start=1871
-  _globals['_VIDEOSTAGE']._serialized_end=1963
-  _globals['_VIDEOFAILUREKIND']._serialized_start=1966
-  _globals['_VIDEOFAILUREKIND']._serialized_end=2116
+  _globals['_VIDEOSTAGE']._serialized_start=1979
+  _globals['_VIDEOSTAGE']._serialized_end=2071
+  _globals['_VIDEOFAILUREKIND']._serialized_start=2074
+  _globals['_VIDEOFAILUREKIND']._serialized_end=2224
   _globals['_SUBMITVIDEO']._serialized_start=126
   _globals['_SUBMITVIDEO']._serialized_end=204
   _globals['_POLLVIDEO']._serialized_start=207
   _globals['_POLLVIDEO']._serialized_end=571
   _globals['_VIDEOEVENT']._serialized_start=574
   _globals['_VIDEOEVENT']._serialized_end=1104
-  _globals['_COUNTEDTOKENS']._serialized_start=1106
-  _globals['_COUNTEDTOKENS']._serialized_end=1166
-  _globals['_OBSERVEDDURATION']._serialized_start=1168
-  _globals['_OBSERVEDDURATION']._serialized_end=1226
-  _globals['_VIDEOPROGRESSED']._serialized_start=1228
-  _globals['_VIDEOPROGRESSED']._serialized_end=1271
-  _globals['_VIDEOSTAGEDONE']._serialized_start=1273
-  _globals['_VIDEOSTAGEDONE']._serialized_end=1312
-  _globals['_VIDEOSTORING']._serialized_start=1314
-  _globals['_VIDEOSTORING']._serialized_end=1328
-  _globals['_VIDEOSTORED']._serialized_start=1331
-  _globals['_VIDEOSTORED']._serialized_end=1605
-  _globals['_STOREDSTILL']._serialized_start=1607
-  _globals['_STOREDSTILL']._serialized_end=1731
-  _globals['_VIDEOFAILED']._serialized_start=1734
-  _globals['_VIDEOFAILED']._serialized_end=1869
+  _globals['_COUNTEDTOKENS']._serialized_start=1107
+  _globals['_COUNTEDTOKENS']._serialized_end=1274
+  _globals['_OBSERVEDDURATION']._serialized_start=1276
+  _globals['_OBSERVEDDURATION']._serialized_end=1334
+  _globals['_VIDEOPROGRESSED']._serialized_start=1336
+  _globals['_VIDEOPROGRESSED']._serialized_end=1379
+  _globals['_VIDEOSTAGEDONE']._serialized_start=1381
+  _globals['_VIDEOSTAGEDONE']._serialized_end=1420
+  _globals['_VIDEOSTORING']._serialized_start=1422
+  _globals['_VIDEOSTORING']._serialized_end=1436
+  _globals['_VIDEOSTORED']._serialized_start=1439
+  _globals['_VIDEOSTORED']._serialized_end=1713
+  _globals['_STOREDSTILL']._serialized_start=1715
+  _globals['_STOREDSTILL']._serialized_end=1839
+  _globals['_VIDEOFAILED']._serialized_start=1842
+  _globals['_VIDEOFAILED']._serialized_end=1977
 # @@protoc_insertion_point(module_scope)

@@ -307,6 +307,8 @@ class Usage(_message.Message):
     INPUT_TEXT_TOKENS_FIELD_NUMBER: _builtins.int
     INPUT_IMAGE_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    INPUT_VIDEO_TOKENS_FIELD_NUMBER: _builtins.int
+    THOUGHT_TOKENS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     """Input in tokens."""
     input_text_tokens: _builtins.int
@@ -315,6 +317,10 @@ class Usage(_message.Message):
     """Of these, pictures."""
     output_tokens: _builtins.int
     """Output in tokens."""
+    input_video_tokens: _builtins.int
+    """Of the input, clips."""
+    thought_tokens: _builtins.int
+    """Tokens of thinking, where the upstream tells them apart; not part of `output_tokens`."""
     def __init__(
         self,
         *,
@@ -322,10 +328,12 @@ class Usage(_message.Message):
         input_text_tokens: _builtins.int = ...,
         input_image_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
+        input_video_tokens: _builtins.int = ...,
+        thought_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_image_tokens", b"input_image_tokens", "input_text_tokens", b"input_text_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_image_tokens", b"input_image_tokens", "input_text_tokens", b"input_text_tokens", "input_tokens", b"input_tokens", "input_video_tokens", b"input_video_tokens", "output_tokens", b"output_tokens", "thought_tokens", b"thought_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

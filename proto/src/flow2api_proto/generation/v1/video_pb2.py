@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from flow2api_proto.access.v1 import request_quota_pb2 as flow2api_dot_access_dot_v1_dot_request__quota__pb2
+from flow2api_proto.generation.v1 import image_pb2 as flow2api_dot_generation_dot_v1_dot_image__pb2
 from flow2api_proto.generation.v1 import media_pb2 as flow2api_dot_generation_dot_v1_dot_media__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/video.proto\x12\x16\x66low2api.generation.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\"flow2api/generation/v1/media.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x06\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12\x16\n\x0equeue_position\x18\x05 \x01(\x05\x12\x0e\n\x06prompt\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x30\n\x04size\x18\x08 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12,\n\x05media\x18\t \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x30\n\tthumbnail\x18\n \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\x05\x65rror\x18\x0b \x01(\x0b\x32\".flow2api.generation.v1.VideoError\x12\x17\n\x0fsource_video_id\x18\x0c \x01(\t\x12=\n\x08metadata\x18\r \x03(\x0b\x32+.flow2api.generation.v1.Video.MetadataEntry\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsubmit_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x12 \x01(\x03\x12\x12\n\napi_key_id\x18\x13 \x01(\t\x12\x39\n\tplacement\x18\x14 \x01(\x0b\x32&.flow2api.generation.v1.VideoPlacement\x12\x0f\n\x07warning\x18\x15 \x01(\t\x12\x32\n\x0bspritesheet\x18\x16 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x86\x01\n\x0eVideoPlacement\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x10\n\x08token_id\x18\x03 \x01(\x03\x12\x16\n\x0eoperation_name\x18\x04 \x01(\t\x12\x14\n\x07\x63redits\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_credits\"+\n\nVideoError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9b\x05\n\x12\x43reateVideoRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0fnegative_prompt\x18\t \x01(\t\x12\x17\n\x0fsource_video_id\x18\n \x01(\t\x12J\n\x08metadata\x18\x0b \x03(\x0b\x32\x38.flow2api.generation.v1.CreateVideoRequest.MetadataEntry\x12\x12\n\napi_key_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bwebhook_url\x18\x0e \x01(\t\x12\x31\n\rdeadline_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ewebhook_secret\x18\x10 \x01(\t\x12\x15\n\rrequest_scope\x18\x11 \x01(\t\x12\x1b\n\x0egenerate_audio\x18\x12 \x01(\x08H\x01\x88\x01\x01\x12\x19\n\x11person_generation\x18\x13 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\x11\n\x0f_generate_audio\"\xa6\x01\n\x13\x43reateVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x37\n\rrequest_quota\x18\x02 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\x12\x16\n\x0ewebhook_secret\x18\x03 \x01(\t\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"7\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"@\n\x10GetVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\"\xce\x02\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_video_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x32\n\x06states\x18\x05 \x03(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x31\n\x05order\x18\x06 \x01(\x0e\x32\".flow2api.generation.v1.VideoOrder\x12\x11\n\tmodel_ids\x18\x07 \x03(\t\x12\x34\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x12ListVideosResponse\x12-\n\x06videos\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x03\x12\x1e\n\x16\x61\x66ter_progress_percent\x18\x04 \x01(\x05\"B\n\x12WatchVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x43\x61ncelVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\xaa\x01\n\x13\x43\x61ncelVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x33\n\x06\x63harge\x18\x02 \x01(\x0e\x32#.flow2api.generation.v1.VideoCharge\x12\x1c\n\x0f\x63harged_credits\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_charged_credits\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteVideoResponse*\xaf\x02\n\nVideoState\x12\x1b\n\x17VIDEO_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12VIDEO_STATE_QUEUED\x10\x01\x12\x1a\n\x16VIDEO_STATE_SUBMITTING\x10\x02\x12\x1b\n\x17VIDEO_STATE_IN_PROGRESS\x10\x03\x12\x19\n\x15VIDEO_STATE_UPSCALING\x10\x04\x12\x17\n\x13VIDEO_STATE_STORING\x10\x05\x12\x19\n\x15VIDEO_STATE_COMPLETED\x10\x06\x12\x16\n\x12VIDEO_STATE_FAILED\x10\x07\x12\x18\n\x14VIDEO_STATE_FILTERED\x10\x08\x12\x19\n\x15VIDEO_STATE_CANCELLED\x10\t\x12\x17\n\x13VIDEO_STATE_EXPIRED\x10\n*G\n\nVideoOrder\x12\x1b\n\x17VIDEO_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18VIDEO_ORDER_OLDEST_FIRST\x10\x01*v\n\x0bVideoCharge\x12\x1c\n\x18VIDEO_CHARGE_UNSPECIFIED\x10\x00\x12\x15\n\x11VIDEO_CHARGE_NONE\x10\x01\x12\x18\n\x14VIDEO_CHARGE_CHARGED\x10\x02\x12\x18\n\x14VIDEO_CHARGE_UNKNOWN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flow2api/generation/v1/video.proto\x12\x16\x66low2api.generation.v1\x1a&flow2api/access/v1/request_quota.proto\x1a\"flow2api/generation/v1/image.proto\x1a\"flow2api/generation/v1/media.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x07\n\x05Video\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12\x16\n\x0equeue_position\x18\x05 \x01(\x05\x12\x0e\n\x06prompt\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x30\n\x04size\x18\x08 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12,\n\x05media\x18\t \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x30\n\tthumbnail\x18\n \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12\x31\n\x05\x65rror\x18\x0b \x01(\x0b\x32\".flow2api.generation.v1.VideoError\x12\x17\n\x0fsource_video_id\x18\x0c \x01(\t\x12=\n\x08metadata\x18\r \x03(\x0b\x32+.flow2api.generation.v1.Video.MetadataEntry\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bsubmit_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x12 \x01(\x03\x12\x12\n\napi_key_id\x18\x13 \x01(\t\x12\x39\n\tplacement\x18\x14 \x01(\x0b\x32&.flow2api.generation.v1.VideoPlacement\x12\x0f\n\x07warning\x18\x15 \x01(\t\x12\x32\n\x0bspritesheet\x18\x16 \x01(\x0b\x32\x1d.flow2api.generation.v1.Media\x12,\n\x05usage\x18\x17 \x01(\x0b\x32\x1d.flow2api.generation.v1.Usage\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x86\x01\n\x0eVideoPlacement\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x16\n\x0eupstream_model\x18\x02 \x01(\t\x12\x10\n\x08token_id\x18\x03 \x01(\x03\x12\x16\n\x0eoperation_name\x18\x04 \x01(\t\x12\x14\n\x07\x63redits\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_credits\"+\n\nVideoError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9b\x05\n\x12\x43reateVideoRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x38\n\x0cinput_images\x18\x03 \x03(\x0b\x32\".flow2api.generation.v1.InputImage\x12\x14\n\x0c\x61spect_ratio\x18\x04 \x01(\t\x12\x30\n\x04size\x18\x05 \x01(\x0b\x32\".flow2api.generation.v1.Dimensions\x12\x12\n\nresolution\x18\x06 \x01(\t\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x05\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\x0fnegative_prompt\x18\t \x01(\t\x12\x17\n\x0fsource_video_id\x18\n \x01(\t\x12J\n\x08metadata\x18\x0b \x03(\x0b\x32\x38.flow2api.generation.v1.CreateVideoRequest.MetadataEntry\x12\x12\n\napi_key_id\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x13\n\x0bwebhook_url\x18\x0e \x01(\t\x12\x31\n\rdeadline_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ewebhook_secret\x18\x10 \x01(\t\x12\x15\n\rrequest_scope\x18\x11 \x01(\t\x12\x1b\n\x0egenerate_audio\x18\x12 \x01(\x08H\x01\x88\x01\x01\x12\x19\n\x11person_generation\x18\x13 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\x11\n\x0f_generate_audio\"\xa6\x01\n\x13\x43reateVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x37\n\rrequest_quota\x18\x02 \x01(\x0b\x32 .flow2api.access.v1.RequestQuota\x12\x16\n\x0ewebhook_secret\x18\x03 \x01(\t\x12\x10\n\x08replayed\x18\x04 \x01(\x08\"7\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"@\n\x10GetVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\"\xce\x02\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_video_id\x18\x03 \x01(\t\x12\x12\n\napi_key_id\x18\x04 \x01(\t\x12\x32\n\x06states\x18\x05 \x03(\x0e\x32\".flow2api.generation.v1.VideoState\x12\x31\n\x05order\x18\x06 \x01(\x0e\x32\".flow2api.generation.v1.VideoOrder\x12\x11\n\tmodel_ids\x18\x07 \x03(\t\x12\x34\n\x10\x63reate_time_from\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x12ListVideosResponse\x12-\n\x06videos\x18\x01 \x03(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\x12\x15\n\rafter_version\x18\x03 \x01(\x03\x12\x1e\n\x16\x61\x66ter_progress_percent\x18\x04 \x01(\x05\"B\n\x12WatchVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\":\n\x12\x43\x61ncelVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\xaa\x01\n\x13\x43\x61ncelVideoResponse\x12,\n\x05video\x18\x01 \x01(\x0b\x32\x1d.flow2api.generation.v1.Video\x12\x33\n\x06\x63harge\x18\x02 \x01(\x0e\x32#.flow2api.generation.v1.VideoCharge\x12\x1c\n\x0f\x63harged_credits\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x12\n\x10_charged_credits\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\napi_key_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteVideoResponse*\xaf\x02\n\nVideoState\x12\x1b\n\x17VIDEO_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12VIDEO_STATE_QUEUED\x10\x01\x12\x1a\n\x16VIDEO_STATE_SUBMITTING\x10\x02\x12\x1b\n\x17VIDEO_STATE_IN_PROGRESS\x10\x03\x12\x19\n\x15VIDEO_STATE_UPSCALING\x10\x04\x12\x17\n\x13VIDEO_STATE_STORING\x10\x05\x12\x19\n\x15VIDEO_STATE_COMPLETED\x10\x06\x12\x16\n\x12VIDEO_STATE_FAILED\x10\x07\x12\x18\n\x14VIDEO_STATE_FILTERED\x10\x08\x12\x19\n\x15VIDEO_STATE_CANCELLED\x10\t\x12\x17\n\x13VIDEO_STATE_EXPIRED\x10\n*G\n\nVideoOrder\x12\x1b\n\x17VIDEO_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18VIDEO_ORDER_OLDEST_FIRST\x10\x01*v\n\x0bVideoCharge\x12\x1c\n\x18VIDEO_CHARGE_UNSPECIFIED\x10\x00\x12\x15\n\x11VIDEO_CHARGE_NONE\x10\x01\x12\x18\n\x14VIDEO_CHARGE_CHARGED\x10\x02\x12\x18\n\x14VIDEO_CHARGE_UNKNOWN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,44 +39,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VIDEO_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_VIDEOSTATE']._serialized_start=3131
-  _globals['_VIDEOSTATE']._serialized_end=3434
-  _globals['_VIDEOORDER']._serialized_start=3436
-  _globals['_VIDEOORDER']._serialized_end=3507
-  _globals['_VIDEOCHARGE']._serialized_start=3509
-  _globals['_VIDEOCHARGE']._serialized_end=3627
-  _globals['_VIDEO']._serialized_start=172
-  _globals['_VIDEO']._serialized_end=1055
-  _globals['_VIDEO_METADATAENTRY']._serialized_start=1008
-  _globals['_VIDEO_METADATAENTRY']._serialized_end=1055
-  _globals['_VIDEOPLACEMENT']._serialized_start=1058
-  _globals['_VIDEOPLACEMENT']._serialized_end=1192
-  _globals['_VIDEOERROR']._serialized_start=1194
-  _globals['_VIDEOERROR']._serialized_end=1237
-  _globals['_CREATEVIDEOREQUEST']._serialized_start=1240
-  _globals['_CREATEVIDEOREQUEST']._serialized_end=1907
-  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_start=1008
-  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_end=1055
-  _globals['_CREATEVIDEORESPONSE']._serialized_start=1910
-  _globals['_CREATEVIDEORESPONSE']._serialized_end=2076
-  _globals['_GETVIDEOREQUEST']._serialized_start=2078
-  _globals['_GETVIDEOREQUEST']._serialized_end=2133
-  _globals['_GETVIDEORESPONSE']._serialized_start=2135
-  _globals['_GETVIDEORESPONSE']._serialized_end=2199
-  _globals['_LISTVIDEOSREQUEST']._serialized_start=2202
-  _globals['_LISTVIDEOSREQUEST']._serialized_end=2536
-  _globals['_LISTVIDEOSRESPONSE']._serialized_start=2538
-  _globals['_LISTVIDEOSRESPONSE']._serialized_end=2630
-  _globals['_WATCHVIDEOREQUEST']._serialized_start=2632
-  _globals['_WATCHVIDEOREQUEST']._serialized_end=2744
-  _globals['_WATCHVIDEORESPONSE']._serialized_start=2746
-  _globals['_WATCHVIDEORESPONSE']._serialized_end=2812
-  _globals['_CANCELVIDEOREQUEST']._serialized_start=2814
-  _globals['_CANCELVIDEOREQUEST']._serialized_end=2872
-  _globals['_CANCELVIDEORESPONSE']._serialized_start=2875
-  _globals['_CANCELVIDEORESPONSE']._serialized_end=3045
-  _globals['_DELETEVIDEOREQUEST']._serialized_start=3047
-  _globals['_DELETEVIDEOREQUEST']._serialized_end=3105
-  _globals['_DELETEVIDEORESPONSE']._serialized_start=3107
-  _globals['_DELETEVIDEORESPONSE']._serialized_end=3128
+  _globals['_VIDEOSTATE']._serialized_start=3213
+  _globals['_VIDEOSTATE']._serialized_end=3516
+  _globals['_VIDEOORDER']._serialized_start=3518
+  _globals['_VIDEOORDER']._serialized_end=3589
+  _globals['_VIDEOCHARGE']._serialized_start=3591
+  _globals['_VIDEOCHARGE']._serialized_end=3709
+  _globals['_VIDEO']._serialized_start=208
+  _globals['_VIDEO']._serialized_end=1137
+  _globals['_VIDEO_METADATAENTRY']._serialized_start=1090
+  _globals['_VIDEO_METADATAENTRY']._serialized_end=1137
+  _globals['_VIDEOPLACEMENT']._serialized_start=1140
+  _globals['_VIDEOPLACEMENT']._serialized_end=1274
+  _globals['_VIDEOERROR']._serialized_start=1276
+  _globals['_VIDEOERROR']._serialized_end=1319
+  _globals['_CREATEVIDEOREQUEST']._serialized_start=1322
+  _globals['_CREATEVIDEOREQUEST']._serialized_end=1989
+  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_start=1090
+  _globals['_CREATEVIDEOREQUEST_METADATAENTRY']._serialized_end=1137
+  _globals['_CREATEVIDEORESPONSE']._serialized_start=1992
+  _globals['_CREATEVIDEORESPONSE']._serialized_end=2158
+  _globals['_GETVIDEOREQUEST']._serialized_start=2160
+  _globals['_GETVIDEOREQUEST']._serialized_end=2215
+  _globals['_GETVIDEORESPONSE']._serialized_start=2217
+  _globals['_GETVIDEORESPONSE']._serialized_end=2281
+  _globals['_LISTVIDEOSREQUEST']._serialized_start=2284
+  _globals['_LISTVIDEOSREQUEST']._serialized_end=2618
+  _globals['_LISTVIDEOSRESPONSE']._serialized_start=2620
+  _globals['_LISTVIDEOSRESPONSE']._serialized_end=2712
+  _globals['_WATCHVIDEOREQUEST']._serialized_start=2714
+  _globals['_WATCHVIDEOREQUEST']._serialized_end=2826
+  _globals['_WATCHVIDEORESPONSE']._serialized_start=2828
+  _globals['_WATCHVIDEORESPONSE']._serialized_end=2894
+  _globals['_CANCELVIDEOREQUEST']._serialized_start=2896
+  _globals['_CANCELVIDEOREQUEST']._serialized_end=2954
+  _globals['_CANCELVIDEORESPONSE']._serialized_start=2957
+  _globals['_CANCELVIDEORESPONSE']._serialized_end=3127
+  _globals['_DELETEVIDEOREQUEST']._serialized_start=3129
+  _globals['_DELETEVIDEOREQUEST']._serialized_end=3187
+  _globals['_DELETEVIDEORESPONSE']._serialized_start=3189
+  _globals['_DELETEVIDEORESPONSE']._serialized_end=3210
 # @@protoc_insertion_point(module_scope)

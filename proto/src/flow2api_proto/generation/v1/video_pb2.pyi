@@ -5,6 +5,7 @@ Video jobs."""
 
 from collections import abc as _abc
 from flow2api_proto.access.v1 import request_quota_pb2 as _request_quota_pb2
+from flow2api_proto.generation.v1 import image_pb2 as _image_pb2
 from flow2api_proto.generation.v1 import media_pb2 as _media_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -174,6 +175,7 @@ class Video(_message.Message):
     PLACEMENT_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     SPRITESHEET_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
     """Identifier: `video_` and lower-case letters and digits."""
     model_id: _builtins.str
@@ -240,6 +242,10 @@ class Video(_message.Message):
     def spritesheet(self) -> _media_pb2.Media:
         """Frames of it in rows, from its beginning to its end, when there is such a picture."""
 
+    @_builtins.property
+    def usage(self) -> _image_pb2.Usage:
+        """What the upstream has counted for it, once the clip is ready there; unset where it counts nothing."""
+
     def __init__(
         self,
         *,
@@ -265,10 +271,11 @@ class Video(_message.Message):
         placement: Global___VideoPlacement | None = ...,
         warning: _builtins.str = ...,
         spritesheet: _media_pb2.Media | None = ...,
+        usage: _image_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "placement", b"placement", "size", b"size", "spritesheet", b"spritesheet", "submit_time", b"submit_time", "thumbnail", b"thumbnail"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "expire_time", b"expire_time", "media", b"media", "placement", b"placement", "size", b"size", "spritesheet", b"spritesheet", "submit_time", b"submit_time", "thumbnail", b"thumbnail", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "complete_time", b"complete_time", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "error", b"error", "expire_time", b"expire_time", "media", b"media", "metadata", b"metadata", "model_id", b"model_id", "placement", b"placement", "progress_percent", b"progress_percent", "prompt", b"prompt", "queue_position", b"queue_position", "size", b"size", "source_video_id", b"source_video_id", "spritesheet", b"spritesheet", "state", b"state", "submit_time", b"submit_time", "thumbnail", b"thumbnail", "version", b"version", "video_id", b"video_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "complete_time", b"complete_time", "create_time", b"create_time", "duration_seconds", b"duration_seconds", "error", b"error", "expire_time", b"expire_time", "media", b"media", "metadata", b"metadata", "model_id", b"model_id", "placement", b"placement", "progress_percent", b"progress_percent", "prompt", b"prompt", "queue_position", b"queue_position", "size", b"size", "source_video_id", b"source_video_id", "spritesheet", b"spritesheet", "state", b"state", "submit_time", b"submit_time", "thumbnail", b"thumbnail", "usage", b"usage", "version", b"version", "video_id", b"video_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,6 +50,18 @@ async def test_a_key_is_shown_in_three_ways(
     assert answer.headers["x-request-id"]
 
 
+async def test_tokens_of_a_whole_request_are_counted(client: httpx.AsyncClient) -> None:
+    path = f"/v1beta/models/{MODEL}:countTokens"
+    instruction = {"parts": [{"text": "in oil"}]}
+    whole = {"generateContentRequest": {"model": f"models/{MODEL}", **ASK, "systemInstruction": instruction}}
+    assert (await client.post(path, json=whole)).json() == {
+        "totalTokens": 3,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 3}],
+    }
+    nothing = await client.post(path, json={})
+    assert (nothing.status_code, error_of(nothing)["status"]) == (400, "INVALID_ARGUMENT")
+
+
 async def test_every_version_has_uploads_and_errors_of_googles(client: httpx.AsyncClient) -> None:
     for version in ("v1beta", "v1alpha", "v1"):
         nowhere = await client.post(f"/{version}/models/{MODEL}:embedContent", json=ASK)

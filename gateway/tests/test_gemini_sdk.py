@@ -281,8 +281,18 @@ async def test_ends_without_a_clip_are_told_by_the_operation(google: genai.Clien
     assert told[2].error["code"] == 1
 
 
-async def test_counting_tokens_is_told_not_to_be_there(google: genai.Client) -> None:
+async def test_tokens_are_counted_without_asking_anybody(google: genai.Client, world: Any) -> None:
+    picture = types.Part.from_bytes(data=b"never looked at", mime_type="image/png")
+    counted = await google.aio.models.count_tokens(model=MODEL, contents=["a kite over the sea", picture])
+    assert counted.total_tokens == 5 + 258
+    assert world.generation.image_requests == []
     with pytest.raises(errors.ClientError) as caught:
-        await google.aio.models.count_tokens(model=MODEL, contents="a kite")
+        await google.aio.models.count_tokens(model="veo-3.1-fast", contents="a kite")
     assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
-    assert "countTokens" in str(caught.value)
+
+
+async def test_embedding_is_told_not_to_be_there(google: genai.Client) -> None:
+    with pytest.raises(errors.ClientError) as caught:
+        await google.aio.models.embed_content(model=MODEL, contents="a kite")
+    assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
+    assert "batchEmbedContents" in str(caught.value)

@@ -223,7 +223,7 @@ async def test_a_bucket_for_an_interaction_is_refused_by_name(client: httpx.Asyn
 
 
 @pytest.mark.parametrize(
-    "path", [f"{PROJECT}/publishers/google/models/{MODEL}:countTokens", f"{PROJECT}/endpoints/1:predict"]
+    "path", [f"{PROJECT}/publishers/google/models/{MODEL}:computeTokens", f"{PROJECT}/endpoints/1:predict"]
 )
 async def test_other_methods_are_not_found(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.post(path, json={})

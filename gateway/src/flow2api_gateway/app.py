@@ -38,6 +38,7 @@ from flow2api_gateway.edge.validation import param_path
 from flow2api_gateway.errors.rendering import render_error
 from flow2api_gateway.gateway import Gateway
 from flow2api_gateway.gemini import models_endpoints as gemini_models_endpoints
+from flow2api_gateway.gemini.content import count_endpoint as gemini_count_endpoint
 from flow2api_gateway.gemini.content import endpoints as gemini_content_endpoints
 from flow2api_gateway.gemini.dialect import GoogleDialect
 from flow2api_gateway.gemini.files import endpoints as gemini_file_endpoints
@@ -57,6 +58,7 @@ from flow2api_gateway.operations import endpoints as operation_endpoints
 _ROUTERS: Final = (
     operation_endpoints.router,
     gemini_content_endpoints.router,
+    gemini_count_endpoint.router,
     gemini_video_endpoints.router,
     gemini_file_endpoints.router,
     gemini_upload_endpoint.router,

@@ -70,7 +70,7 @@ async def get_publisher_model(model_id: str, api_key: GoogleKeyDep, gateway: Gat
 @router.post(f"{VERTEX_MODELS}/{{rest:path}}", include_in_schema=False)
 @router.post("/v1beta/models/{rest:path}", include_in_schema=False)
 async def refuse_method(rest: str, api_key: GoogleKeyDep) -> Response:
-    """Every method of Google's that is not ours, such as ``countTokens``."""
+    """Every method of Google's that is not ours, such as ``embedContent``."""
     del api_key
     model_id, _, method = rest.rpartition(":")
     raise NotFound(

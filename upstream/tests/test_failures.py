@@ -5,7 +5,14 @@ from datetime import timedelta
 import grpc
 import pytest
 
-from flow2api_upstream.failures import RETRY_POLICY, VERIFICATION_MESSAGE, retry_rule, to_service_error
+from flow2api_upstream.failures import (
+    RETRY_POLICY,
+    VERIFICATION_MESSAGE,
+    asks_to_stay_away,
+    pause_before_repeat,
+    retry_rule,
+    to_service_error,
+)
 from flow2api_upstream.port import FailureClass as F
 from flow2api_upstream.port import UpstreamFailure
 
@@ -90,3 +97,21 @@ def test_dead_bearer_is_refreshed_once_and_lost_media_uploaded_once():
 def test_nothing_is_tried_after_a_possible_acceptance():
     rule = retry_rule(UpstreamFailure(F.NETWORK, "Lost.", may_have_been_accepted=True))
     assert (rule.same_token_attempts, rule.other_token, rule.other_route) == (0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "seconds", "stays_away", "pause"),
+    [
+        (F.UPSTREAM, None, False, 1.0),
+        (F.UPSTREAM, 0.2, False, 1.0),
+        (F.UPSTREAM, 4.0, False, 4.0),
+        (F.UPSTREAM, 30.0, True, 5.0),
+        # Its rule allows no repeat on the same token anyway.
+        (F.THROTTLED, 30.0, False, 5.0),
+    ],
+)
+def test_a_pause_that_the_upstream_names_is_kept(failure_class, seconds, stays_away, pause):
+    retry_after = None if seconds is None else timedelta(seconds=seconds)
+    failure = UpstreamFailure(failure_class, "x", retry_after=retry_after)
+    assert asks_to_stay_away(failure) == stays_away
+    assert pause_before_repeat(failure, timedelta(seconds=1)) == timedelta(seconds=pause)

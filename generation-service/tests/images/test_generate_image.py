@@ -214,6 +214,18 @@ class TestFailover:
         await all_given_back(pool)
         assert pool.outcome_names == ["OK"]
 
+    async def test_account_whose_upstream_names_a_long_pause_is_left_alone(
+        self, client: Any, pool: Any, sandbox: RunningSandbox
+    ) -> None:
+        for number in (1, 2):
+            await pool.add_flow(f"sandbox-st-{number}")
+        sandbox.world.faults.add(Fault(kind="503", route="flow.images", times=1, retry_after=60))
+        assert len(images_of(await client.images())) == 1
+        await all_given_back(pool)
+        assert sorted(pool.outcome_names) == ["OK", "UPSTREAM_ERROR"]
+        (told,) = [outcome for _, outcome in pool.outcomes if outcome.HasField("retry_delay")]
+        assert told.retry_delay.seconds == 60
+
     async def test_three_tries_at_most(self, client: Any, pool: Any, sandbox: RunningSandbox) -> None:
         for number in (1, 2, 3):
             await pool.add_flow(f"sandbox-st-{number}")

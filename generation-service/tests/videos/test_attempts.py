@@ -40,6 +40,14 @@ async def test_full_account_gives_way_to_whichever_has_room(videos: Any) -> None
     assert await attempts(videos, video.video_id) == [(1, "throttled", "room_elsewhere"), (1, "accepted", "")]
 
 
+async def test_failure_that_names_a_long_pause_is_not_repeated_before_it(videos: Any) -> None:
+    fault = Fault(kind=FaultKind.UNAVAILABLE, route="flow.video_*", times=1, retry_after=60)
+    videos.sandbox.world.faults.add(fault)
+    video = await videos.create(prompt="waves")
+    await videos.until(video.video_id, "completed")
+    assert await attempts(videos, video.video_id) == [(1, "upstream", "room_elsewhere"), (1, "accepted", "")]
+
+
 async def test_refusal_that_nobody_can_help_ends_it(videos: Any) -> None:
     video = await videos.create(prompt="waves [[fault:content]]")
     await videos.until(video.video_id, "filtered")

@@ -209,3 +209,25 @@ def test_quota_that_is_over_needs_nobody():
 
     assert parked.state_at(NOON + timedelta(hours=24)) is TokenState.ACTIVE
     assert not waits_for_person(parked)
+
+
+class TestFailureThatNamesAPause:
+    def test_rests_the_model_until_then(self):
+        health = after_outcome(
+            FRESH, Outcome.UPSTREAM_ERROR, upstream_model="veo", retry_after=timedelta(seconds=30), now=NOON
+        )
+        rest = health.rests["veo"]
+        assert (health.state, health.consecutive_errors) == (TokenState.ACTIVE, 1)
+        assert (rest.until, rest.reason) == (NOON + timedelta(seconds=30), "errors")
+        later = NOON + timedelta(seconds=31)
+        again = after_outcome(health, Outcome.OK, upstream_model="veo", retry_after=None, now=later)
+        assert (again.rests, again.consecutive_errors) == ({}, 0)
+
+    def test_never_makes_a_rest_shorter(self):
+        day = after_outcome(
+            FRESH, Outcome.MODEL_QUOTA_EXHAUSTED, upstream_model="veo", retry_after=timedelta(hours=9), now=NOON
+        )
+        health = after_outcome(
+            day, Outcome.UPSTREAM_ERROR, upstream_model="veo", retry_after=timedelta(seconds=30), now=NOON
+        )
+        assert health.rests == day.rests

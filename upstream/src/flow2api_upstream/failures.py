@@ -5,6 +5,7 @@ Source of both: docs/upstream/flow.md, section 12; the official APIs' classes we
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Protocol
 
@@ -27,6 +28,9 @@ VERIFICATION_MESSAGE = (
 
 MAX_PROXY_SWITCHES = 3
 """How often one call is made over another proxy after one has failed."""
+
+LONGEST_PAUSE_ON_TOKEN = timedelta(seconds=5)
+"""A failure that asks for a longer pause is not repeated under the same lease, but on another token or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,20 @@ RETRY_POLICY: Mapping[FailureClass, RetryRule] = MappingProxyType(
 def retry_rule(failure: UpstreamFailure) -> RetryRule:
     """The rule for this failure; nothing may be tried when the call may have been accepted."""
     return _FINAL if failure.may_have_been_accepted else RETRY_POLICY[failure.failure_class]
+
+
+def asks_to_stay_away(failure: UpstreamFailure) -> bool:
+    """Whether the upstream has failed and named a pause that is too long to be spent under the lease."""
+    return (
+        failure.failure_class is FailureClass.UPSTREAM
+        and failure.retry_after is not None
+        and failure.retry_after > LONGEST_PAUSE_ON_TOKEN
+    )
+
+
+def pause_before_repeat(failure: UpstreamFailure, backoff: timedelta) -> timedelta:
+    """How long to wait before the same token is asked again: the backoff, and what the upstream asks for."""
+    return max(backoff, min(failure.retry_after or timedelta(0), LONGEST_PAUSE_ON_TOKEN))
 
 
 def to_service_error(failure: UpstreamFailure, *, paid: bool) -> Flow2APIError:

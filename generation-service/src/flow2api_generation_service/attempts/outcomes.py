@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from flow2api_upstream.failures import RetryRule
+from flow2api_upstream.failures import RetryRule, asks_to_stay_away
 from flow2api_upstream.port import FailureClass, UpstreamFailure
 
 ACCEPTED: Final = "accepted"
@@ -69,6 +69,6 @@ def result_of(failure: UpstreamFailure, next_step: NextStepAfter) -> AttemptResu
 
 def next_step_of(failure: UpstreamFailure, rule: RetryRule) -> NextStepAfter:
     """How a generation goes on after this failure, if it does."""
-    if failure.failure_class in _WITHOUT_ROOM:
+    if failure.failure_class in _WITHOUT_ROOM or asks_to_stay_away(failure):
         return NextStepAfter.ROOM_ELSEWHERE
     return NextStepAfter.OTHER_ACCOUNT if rule.other_token else NextStepAfter.OTHER_ROUTE

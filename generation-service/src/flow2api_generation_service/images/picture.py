@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from flow2api_common.errors import DependencyUnavailable, Flow2APIError, InvalidArgument
@@ -37,7 +38,7 @@ from flow2api_generation_service.media.service import MediaService, Origin
 from flow2api_generation_service.runtime.routes import Routes
 from flow2api_generation_service.settings import ImageSettings
 from flow2api_proto.generation.v1 import image_pb2
-from flow2api_upstream.failures import retry_rule, to_service_error
+from flow2api_upstream.failures import asks_to_stay_away, pause_before_repeat, retry_rule, to_service_error
 from flow2api_upstream.port import (
     FailureClass,
     ImageCall,
@@ -52,7 +53,7 @@ from flow2api_upstream.registry import ProviderRegistry
 
 log = get_logger(__name__)
 
-_BACKOFF_SECONDS = 0.5
+_BACKOFF = timedelta(seconds=0.5)
 _STORE_PAUSES_SECONDS = (0.5, 2.0)
 
 
@@ -229,6 +230,7 @@ class PictureMaker:
                     or rule.other_project
                     or rule.other_proxy
                     or failure.timed_out
+                    or asks_to_stay_away(failure)
                     or seen[failure.failure_class] > rule.same_token_attempts
                     or not self._has_tries_left(job, keep=1 if rule.other_token else 0)
                 ):
@@ -236,7 +238,8 @@ class PictureMaker:
                 job.attempts.again(result_of(failure, NextStepAfter.SAME_ACCOUNT))
                 if rule.upload_again:
                     references = None
-            await asyncio.sleep(_BACKOFF_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+                pause = pause_before_repeat(failure, _BACKOFF * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
+            await asyncio.sleep(pause.total_seconds())
 
     async def _upload(self, job: PictureJob, token: HeldToken, provider: Provider) -> Sequence[UploadedImage]:
         if not job.request.pictures:

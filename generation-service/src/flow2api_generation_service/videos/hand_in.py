@@ -13,8 +13,9 @@ from typing import Final
 from flow2api_common.errors import Flow2APIError
 from flow2api_common.logs import get_logger
 from flow2api_generation_service.leasing import LeaseClient, in_same_project
+from flow2api_generation_service.videos.states import Stage
 from flow2api_generation_service.videos.submission import Submissions, Ticket
-from flow2api_upstream.failures import retry_rule
+from flow2api_upstream.failures import asks_to_stay_away, pause_before_repeat, retry_rule
 from flow2api_upstream.port import Account, Provider, SourceImage, UploadedImage, UpstreamFailure, VideoCall
 
 log = get_logger(__name__)
@@ -56,6 +57,9 @@ class HandIn:
                 rule = retry_rule(failure)
                 if attempt > rule.same_token_attempts or (rule.other_proxy and not account.proxy_id):
                     raise
+                if ticket.stage is Stage.GENERATE and asks_to_stay_away(failure):
+                    # An enlargement has no other token to go to.
+                    raise
                 log.info(
                     "video_submission_repeated",
                     video_id=ticket.video_id,
@@ -76,7 +80,8 @@ class HandIn:
                 elif rule.upload_again:
                     uploaded = None
                 else:
-                    await asyncio.sleep(_BACKOFF.total_seconds() * attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                    backoff = _BACKOFF * (attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                    await asyncio.sleep(pause_before_repeat(failure, backoff).total_seconds())
             else:
                 if balance is not None:
                     await self._leases.tell_credits(account.token_id, balance)

@@ -193,7 +193,9 @@ def after_outcome(
         case Outcome.FORBIDDEN:
             return _after_refusal(health, facts, now)
         case Outcome.UPSTREAM_ERROR | Outcome.NETWORK_ERROR:
-            return _after_error(health, TokenState.SUSPECT, StateReason.ERRORS, now)
+            health = _after_error(health, TokenState.SUSPECT, StateReason.ERRORS, now)
+            named = pause if outcome is Outcome.UPSTREAM_ERROR else None
+            return _with_named_pause(health, upstream_model, named, now)
         case Outcome.UNUSED | Outcome.CONTENT_REJECTED | Outcome.BAD_INPUT | Outcome.MODEL_GONE | Outcome.PROXY_FAILED:
             return health
 
@@ -318,6 +320,15 @@ def _after_error(health: Health, state: TokenState, reason: StateReason, now: da
     level = health.suspect_level + 1
     moved = _moved(health, state, reason, now, until=now + _growing(level, LONGEST_PROBE_PAUSE))
     return health if moved is health else replace(moved, suspect_level=level)
+
+
+def _with_named_pause(health: Health, model: str, pause: timedelta | None, now: datetime) -> Health:
+    """An upstream that fails and says until when is not asked for the model before that."""
+    before = health.rests.get(model)
+    if not pause or (before is not None and before.until >= now + pause):
+        return health
+    level, reason = (before.level, before.reason) if before is not None else (0, StateReason.ERRORS)
+    return _with_rest(health, model, Rest(now + pause, level, reason))
 
 
 def _growing(level: int, longest: timedelta) -> timedelta:

@@ -405,7 +405,7 @@ class TokenRest(_message.Message):
     upstream_model: _builtins.str
     """The model."""
     reason: _builtins.str
-    """Why: `rate_limited`, `quota`, `tier_denied` or `model_not_here`."""
+    """Why: `rate_limited`, `quota`, `tier_denied`, `model_not_here`, or `errors` (the upstream failed, and said until when)."""
     message: _builtins.str
     """What can be done about it, for people; empty when nothing can be said."""
     @_builtins.property

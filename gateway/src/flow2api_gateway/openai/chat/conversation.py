@@ -7,19 +7,18 @@ rest: docs/upstream/openai.md, section 6.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flow2api_common.errors import InvalidArgument
 from flow2api_gateway.generation.pictures import PictureSource
+from flow2api_gateway.openai.chat.linked_pictures import last_linked_picture
 from flow2api_gateway.openai.chat.schemas import ChatMessage
 
 EXTEND_SCHEME: Final = "extend://"
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _KNOWN_PARTS: Final = frozenset({"text", "input_text", "image_url", "input_image", "file"})
-_MARKDOWN_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?((?:https?://|data:image/|/media/)[^\s)>]+)>?[^)]*\)")
 
 
 @dataclass(slots=True)
@@ -139,7 +138,7 @@ def _last_answered_picture(messages: Sequence[ChatMessage]) -> PictureSource | N
         for part in reversed(list(_parts_of_answer(messages[index], index))):
             if isinstance(part, PictureSource):
                 return PictureSource(param=part.param, url=part.url, implied=True)
-            links = _MARKDOWN_IMAGE.findall(part)
-            if links:
-                return PictureSource(param=f"messages[{index}].content", url=links[-1], implied=True)
+            url = last_linked_picture(part)
+            if url is not None:
+                return PictureSource(param=f"messages[{index}].content", url=url, implied=True)
     return None

@@ -329,6 +329,11 @@ def test_one_queue_over_three_providers_with_uneven_accounts(system: System, htt
     assert ("quota_model", "room_elsewhere") in used_up
     assert ("auth", "other_account") in revoked
     assert ("accepted", None) not in revoked | used_up
+    # Each tells why the routes before its own could not serve, account for account.
+    passing = next(each for each in tries if "flow/abra_t2v_8s" in each["passed_why"])
+    why = passing["passed_why"]["flow/abra_t2v_8s"]["accounts"]
+    assert sum(why.values()) == 2
+    assert set(why) <= {"busy", "errors", "free_now", "tried"}
     shown = run_flow2api("jobs", "show", ids[0], "--attempts", variables=system.variables)
     assert shown.returncode == 0, shown.stderr
     assert "accepted" in shown.stdout

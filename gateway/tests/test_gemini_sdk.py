@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -262,6 +264,8 @@ async def test_a_clip_is_followed_downloaded_and_extended(google: genai.Client, 
     assert (await google.aio.files.get(name="files/video1")).download_uri == video.uri
     await start_clip(address, video={"uri": video.uri})
     assert world.generation.video_requests[1].source_video_id == "video_1"
+    await start_clip(address, video={"encodedVideo": base64.b64encode(content).decode(), "encoding": "video/mp4"})
+    assert world.generation.video_requests[2].source_sha256 == hashlib.sha256(content).digest()
 
 
 async def test_ends_without_a_clip_are_told_by_the_operation(google: genai.Client, world: Any, address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -106,6 +107,9 @@ async def test_a_clip_comes_inside_its_operation(google: genai.Client, world: An
     longer = types.GenerateVideosSource(prompt="on", video=types.Video(uri=operation.name, mime_type="video/mp4"))
     await google.aio.models.generate_videos(model=VIDEO, source=longer)
     assert f"operations/{world.generation.video_requests[1].source_video_id}" in operation.name
+    await google.aio.models.generate_videos(model=VIDEO, source=types.GenerateVideosSource(prompt="on", video=video))
+    asked = world.generation.video_requests[2]
+    assert (asked.source_sha256, asked.source_video_id) == (hashlib.sha256(MP4).digest(), "")
 
 
 @pytest.mark.parametrize("lengths", [[], [1], [2, 2, 2], [3], [4, 0, 1, 5, 1000]])
@@ -197,6 +201,11 @@ async def test_errors_are_googles(google: genai.Client, world: Any) -> None:
         (
             f"/publishers/google/models/{VIDEO}:predictLongRunning",
             {"instances": [{"prompt": "x", "video": {"gcsUri": "gs://bucket/a.mp4", "mimeType": "video/mp4"}}]},
+            "instances[0].video",
+        ),
+        (
+            f"/publishers/google/models/{VIDEO}:predictLongRunning",
+            {"instances": [{"prompt": "x", "video": {"bytesBase64Encoded": "?", "mimeType": "video/mp4"}}]},
             "instances[0].video",
         ),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -224,6 +225,20 @@ async def test_what_an_enlargement_counts_for_is_added_to_the_clip(jobs: Jobs) -
     usage = usage_of(await jobs.get())
     assert usage is not None
     assert (usage.input_tokens, usage.output_tokens, usage.thought_tokens) == (15, 46_346, 0)
+
+
+async def test_a_clip_is_found_by_its_bytes_and_its_key(jobs: Jobs, database: Database) -> None:
+    digest = b"\x07" * 32
+    for video_id, key in (("video_1", "key_1"), ("video_2", "key_1"), ("video_3", "key_2")):
+        await jobs.add(new_job(video_id, api_key_id=key, state=JobState.STORING))
+        end = partial(JobTransitions.complete, media_id="m", result_handle="{}", clip_sha256=digest)
+        assert await jobs.change(lambda t, end=end, video_id=video_id: end(t, video_id, Stage.GENERATE))
+    async with database.transaction(read_only=True) as session:
+        found = await JobRepository(session).find_by_clip("key_1", digest)
+        assert found is not None
+        assert found.video_id == "video_2"
+        assert await JobRepository(session).find_by_clip("key_3", digest) is None
+        assert await JobRepository(session).find_by_clip("key_1", b"\x08" * 32) is None
 
 
 async def test_a_job_without_counts_has_no_usage(jobs: Jobs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from flow2api_common.errors import Flow2APIError
@@ -55,11 +55,11 @@ class ClipStore:
     ) -> video_events_pb2.VideoStored:
         media_id = media_id_of(look.message)
         key = media_key(media_id, CONTENT_TYPE)
-        inspector = ClipInspector()
+        inspector, digest = ClipInspector(), hashlib.sha256()
         async with provider.fetch_video(account, media) as stream:
             size_bytes = await self._store.put_stream(
                 key,
-                self._checked(stream, inspector),
+                self._checked(stream, inspector, digest.update),
                 content_type=CONTENT_TYPE,
                 max_bytes=self._max_bytes,
             )
@@ -74,6 +74,7 @@ class ClipStore:
             height=facts.height,
             duration_ms=facts.duration_ms,
             result_handle=media,
+            sha256=digest.digest(),
             thumbnail=await self._store_still(look.message, "thumbnail", stills.thumbnail, THUMBNAIL_TYPE),
             spritesheet=await self._store_still(look.message, "spritesheet", stills.spritesheet, SPRITESHEET_TYPE),
         )
@@ -112,11 +113,14 @@ class ClipStore:
             height=still.height,
         )
 
-    async def _checked(self, stream: MediaStream, inspector: ClipInspector) -> AsyncIterator[bytes]:
+    async def _checked(
+        self, stream: MediaStream, inspector: ClipInspector, hear: Callable[[bytes], object]
+    ) -> AsyncIterator[bytes]:
         size_bytes = 0
         async for chunk in stream.chunks:
             size_bytes += len(chunk)
             inspector.feed(chunk)
+            hear(chunk)
             yield chunk
         if stream.content_length is not None and stream.content_length != size_bytes:
             raise NotAClip(f"The clip has {size_bytes} bytes instead of {stream.content_length}.")

@@ -99,10 +99,13 @@ class VideoCreation:
         if existing is not None:
             return AcceptedVideo(existing, replayed=True)
         self._catalog.resolve(request.model_id)
-        source = await self._source(request)
+        source_job = await self._source_job(request)
+        source = source_clip(source_job) if source_job is not None else None
         plan = self._catalog.plan_video(_facts(request, source))
         await self._receivers.check(request)
         job = self._new_job(request, plan, digest, now)
+        if source_job is not None:
+            job.source_video_id = source_job.video_id
         authorized = await self._access.authorize(
             api_key_id=request.api_key_id, model=plan.model, generation_id=job.video_id
         )
@@ -154,7 +157,9 @@ class VideoCreation:
         check_same_request(job, digest)
         return job.video_id
 
-    async def _source(self, request: video_pb2.CreateVideoRequest) -> SourceClip | None:
+    async def _source_job(self, request: video_pb2.CreateVideoRequest) -> JobRow | None:
+        if request.source_sha256:
+            return await self._job_of_clip(request)
         if not request.source_video_id:
             return None
         async with self._database.transaction(read_only=True) as session:
@@ -163,7 +168,16 @@ class VideoCreation:
             missing = video_not_found(request.source_video_id)
             missing.violations = (FieldViolation("source_video_id", missing.message),)
             raise missing
-        return source_clip(job)
+        return job
+
+    async def _job_of_clip(self, request: video_pb2.CreateVideoRequest) -> JobRow:
+        async with self._database.transaction(read_only=True) as session:
+            job = await JobRepository(session).find_by_clip(request.api_key_id, request.source_sha256)
+        if job is None:
+            raise InvalidArgument.of(
+                "source_video_id", "Only a clip that was made here for the same key can be continued; this is none."
+            )
+        return job
 
     async def _store_images(self, request: video_pb2.CreateVideoRequest, video_id: str) -> Sequence[JobInputImageRow]:
         rows = [
@@ -194,7 +208,6 @@ class VideoCreation:
             resolution=plan.resolution,
             upscale_to=plan.upscale_to,
             seed=request.seed if request.HasField("seed") else 1 + secrets.randbelow(_LARGEST_SEED),
-            source_video_id=request.source_video_id or None,
             client_metadata=dict(request.metadata),
             webhook_url=request.webhook_url,
             sealed_webhook_secret=self._receivers.sealed_secret(request),
@@ -239,6 +252,10 @@ def _check(request: video_pb2.CreateVideoRequest, now: datetime) -> None:
         wrong.append(FieldViolation("prompt", "A prompt is required."))
     if len(request.prompt) > MAX_PROMPT_CHARACTERS:
         wrong.append(FieldViolation("prompt", f"The prompt is longer than {MAX_PROMPT_CHARACTERS} characters."))
+    if request.source_sha256 and request.source_video_id:
+        wrong.append(
+            FieldViolation("source_video_id", "A clip to continue is named, or its bytes are given; not both.")
+        )
     if request.duration_seconds < 0:
         wrong.append(FieldViolation("seconds", "The length must not be negative."))
     if request.HasField("deadline_time") and not now < _deadline_of(request) <= now + _LONGEST_DEADLINE:

@@ -177,7 +177,11 @@ class EventConsumer:
         stored: video_events_pb2.VideoStored,
     ) -> bool:
         if not await transitions.complete(
-            job.video_id, stage, media_id=stored.media_id, result_handle=stored.result_handle
+            job.video_id,
+            stage,
+            media_id=stored.media_id,
+            result_handle=stored.result_handle,
+            clip_sha256=stored.sha256,
         ):
             return False
         media = MediaRepository(session)

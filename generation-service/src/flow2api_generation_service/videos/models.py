@@ -23,6 +23,7 @@ class JobRow(Base):
         UniqueConstraint("api_key_id", "request_id"),
         Index("ix_jobs_state_video_id", "state", "video_id"),
         Index("ix_jobs_api_key_id_video_id", "api_key_id", "video_id"),
+        Index("ix_jobs_clip_sha256", "clip_sha256"),
     )
 
     # What was asked for.
@@ -102,6 +103,8 @@ class JobRow(Base):
     base_result_handle: Mapped[str | None] = mapped_column(Text)
     result_handle: Mapped[str | None] = mapped_column(Text)
     media_id: Mapped[str | None] = mapped_column(String(64))
+    # In hexadecimal; by it a client's copy of the clip is recognised.
+    clip_sha256: Mapped[str | None] = mapped_column(String(64))
 
 
 class JobInputImageRow(Base):

@@ -55,6 +55,13 @@ class JobRepository:
         statement = select(JobRow).where(JobRow.api_key_id == api_key_id, JobRow.request_id == request_id)
         return await self._session.scalar(statement)
 
+    async def find_by_clip(self, api_key_id: str, sha256: bytes) -> JobRow | None:
+        """The newest job of this key whose clip has these bytes."""
+        statement = select(JobRow).where(
+            JobRow.clip_sha256 == sha256.hex(), JobRow.api_key_id == api_key_id, JobRow.state == JobState.COMPLETED
+        )
+        return await self._session.scalar(statement.order_by(JobRow.video_id.desc()).limit(1))
+
     async def forget_requests(self, job: JobRow, *, before: datetime) -> None:
         """Take the idempotency key of a new job away from an older one whose time is over."""
         if job.request_id is None:

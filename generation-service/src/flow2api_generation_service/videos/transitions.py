@@ -297,7 +297,9 @@ class JobTransitions:
             video_id, {JobState.IN_PROGRESS, JobState.UPSCALING}, JobState.STORING, JobRow.stage == stage, **counted
         )
 
-    async def complete(self, video_id: str, stage: Stage, *, media_id: str, result_handle: str) -> bool:
+    async def complete(
+        self, video_id: str, stage: Stage, *, media_id: str, result_handle: str, clip_sha256: bytes = b""
+    ) -> bool:
         """→ completed."""
         completed = await self._move(
             video_id,
@@ -306,6 +308,7 @@ class JobTransitions:
             JobRow.stage == stage,
             media_id=media_id,
             result_handle=result_handle,
+            clip_sha256=clip_sha256.hex() or None,
             progress_percent=100,
             error_code=None,
             error_message=None,

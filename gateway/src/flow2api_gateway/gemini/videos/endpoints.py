@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from functools import partial
 from typing import Final
 
@@ -23,7 +24,13 @@ from flow2api_gateway.gemini.keys import GoogleKeyDep
 from flow2api_gateway.gemini.models_endpoints import check_makes
 from flow2api_gateway.gemini.videos.grpc_to_operations import operation, operation_name
 from flow2api_gateway.gemini.videos.grpc_to_vertex_operations import vertex_operation
-from flow2api_gateway.gemini.videos.predict_to_grpc import PREDICT_FIELDS, clip_request, clip_sources, the_instance
+from flow2api_gateway.gemini.videos.predict_to_grpc import (
+    PREDICT_FIELDS,
+    clip_digest,
+    clip_request,
+    clip_sources,
+    the_instance,
+)
 from flow2api_gateway.gemini.videos.schemas import FetchPredictOperationRequest, PredictLongRunningRequest
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import create_video, get_video
@@ -53,9 +60,19 @@ async def predict_long_running(request: Request, model_id: str, api_key: GoogleK
     model = await usable_model(gateway.catalog, api_key, model_id)
     check_makes(model, model_pb2.MODALITY_VIDEO, method="predictLongRunning")
     sources = await asyncio.to_thread(clip_sources, the_instance(body))
+    async with gateway.large_picture_turns if the_instance(body).video else nullcontext():
+        source_sha256 = await asyncio.to_thread(clip_digest, the_instance(body))
     with client_fields(PREDICT_FIELDS):
         key_id, request_id = api_key.api_key_id, idempotency_key(request)
-        asked = partial(clip_request, body, model, picture_count=len(sources), api_key_id=key_id, request_id=request_id)
+        asked = partial(
+            clip_request,
+            body,
+            model,
+            picture_count=len(sources),
+            source_sha256=source_sha256,
+            api_key_id=key_id,
+            request_id=request_id,
+        )
         asked(())
         job = asked(await input_images(gateway, sources, api_key_id=key_id))
         job.request_scope = idempotency_scope(request)

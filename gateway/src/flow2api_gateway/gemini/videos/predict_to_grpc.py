@@ -5,6 +5,7 @@ Source: docs/upstream/google-official.md, section 8.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -16,7 +17,7 @@ from flow2api_gateway.gemini.content.schemas import Blob
 from flow2api_gateway.gemini.file_uris import file_id_of, uri_source
 from flow2api_gateway.gemini.files.lookup import video_of_file
 from flow2api_gateway.gemini.videos.schemas import PredictLongRunningRequest, VeoImage, VeoInstance, VeoParameters
-from flow2api_gateway.generation.pictures import PictureSource
+from flow2api_gateway.generation.pictures import PictureSource, decode_base64
 from flow2api_gateway.openai.options import exact_resolution, parse_aspect_ratio, parse_seconds
 from flow2api_proto.generation.v1 import media_pb2, model_pb2, video_pb2
 
@@ -63,16 +64,30 @@ def clip_sources(instance: VeoInstance) -> list[PictureSource]:
     return sources
 
 
+def clip_digest(instance: VeoInstance) -> bytes:
+    """The SHA-256 of the bytes of the clip to extend, empty without any. Decodes base64: for a thread. Raises
+    InvalidArgument."""
+    encoded = instance.video and (instance.video.bytes_base64_encoded or instance.video.encoded_video)
+    if not encoded:
+        return b""
+    try:
+        return hashlib.sha256(decode_base64(encoded)).digest()
+    except ValueError as exc:
+        raise InvalidArgument.of(f"{_INSTANCE}.video", "The video is not valid base64.") from exc
+
+
 def clip_request(
     request: PredictLongRunningRequest,
     model: model_pb2.Model,
     pictures: Sequence[media_pb2.InputImage],
     *,
     picture_count: int,
+    source_sha256: bytes,
     api_key_id: str,
     request_id: str,
 ) -> video_pb2.CreateVideoRequest:
-    """The request for a job; ``picture_count`` counts pictures to be fetched too. Raises InvalidArgument."""
+    """The request for a job; ``picture_count`` counts pictures to be fetched too, ``source_sha256`` is what
+    `clip_digest` says. Raises InvalidArgument."""
     instance, parameters = the_instance(request), request.parameters or VeoParameters()
     if (parameters.sample_count or parameters.number_of_videos or 1) != 1:
         raise InvalidArgument.of("parameters.sampleCount", "One video is made per request: 'sampleCount' must be 1.")
@@ -83,7 +98,7 @@ def clip_request(
         )
     source_video_id = _source_video(instance)
     prompt = (instance.prompt or "").strip()
-    if not (prompt or picture_count or source_video_id):
+    if not (prompt or picture_count or source_video_id or source_sha256):
         raise InvalidArgument.of("prompt", "'prompt' must not be empty.", reason="MISSING_PARAMETER")
     if len(prompt) > MAX_PROMPT:
         raise InvalidArgument.of("prompt", f"'prompt' has more than {MAX_PROMPT} characters.")
@@ -105,6 +120,7 @@ def clip_request(
         generate_audio=parameters.generate_audio,
         person_generation=people(parameters.person_generation or ""),
         source_video_id=source_video_id,
+        source_sha256=source_sha256,
         api_key_id=api_key_id,
         request_id=request_id,
     )
@@ -114,6 +130,8 @@ def _source_video(instance: VeoInstance) -> str:
     if instance.video is None:
         return ""
     uri = instance.video.uri or instance.video.gcs_uri or ""
+    if not uri and (instance.video.bytes_base64_encoded or instance.video.encoded_video):
+        return ""
     operation = _OPERATION.search(uri)
     if operation is not None:
         return operation["id"]
@@ -122,7 +140,8 @@ def _source_video(instance: VeoInstance) -> str:
     if video_id is None:
         raise InvalidArgument.of(
             "source_video_id",
-            "Only a video that was made here can be extended: give its URI, or the name of its operation as the URI.",
+            "Only a video that was made here can be extended: give its URI, the name of its operation as the URI, "
+            "or its bytes.",
         )
     return video_id
 

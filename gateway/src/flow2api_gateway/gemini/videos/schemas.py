@@ -25,10 +25,12 @@ class VeoReference(ProtoJson):
 
 
 class VeoVideo(ProtoJson):
-    """A clip to go on from."""
+    """A clip to go on from: where it is, or its bytes as Vertex and as the Gemini API call them."""
 
     uri: str | None = None
     gcs_uri: str | None = None
+    bytes_base64_encoded: str | None = None
+    encoded_video: str | None = None
 
 
 class FetchPredictOperationRequest(ProtoJson):

@@ -404,6 +404,7 @@ class VideoStored(_message.Message):
     RESULT_HANDLE_FIELD_NUMBER: _builtins.int
     THUMBNAIL_FIELD_NUMBER: _builtins.int
     SPRITESHEET_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
     """Identifier of the stored file."""
     object_key: _builtins.str
@@ -420,6 +421,8 @@ class VideoStored(_message.Message):
     """Length in milliseconds; 0 if unknown."""
     result_handle: _builtins.str
     """The upstream's handle of the clip (JSON), for extending or remixing it later; opaque."""
+    sha256: _builtins.bytes
+    """SHA-256 of its bytes."""
     @_builtins.property
     def thumbnail(self) -> Global___StoredStill:
         """A still of it; unset if none could be made."""
@@ -441,10 +444,11 @@ class VideoStored(_message.Message):
         result_handle: _builtins.str = ...,
         thumbnail: Global___StoredStill | None = ...,
         spritesheet: Global___StoredStill | None = ...,
+        sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spritesheet", b"spritesheet", "thumbnail", b"thumbnail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_ms", b"duration_ms", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "result_handle", b"result_handle", "size_bytes", b"size_bytes", "spritesheet", b"spritesheet", "thumbnail", b"thumbnail", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_ms", b"duration_ms", "height", b"height", "media_id", b"media_id", "object_key", b"object_key", "result_handle", b"result_handle", "sha256", b"sha256", "size_bytes", b"size_bytes", "spritesheet", b"spritesheet", "thumbnail", b"thumbnail", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

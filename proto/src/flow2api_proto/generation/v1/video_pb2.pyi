@@ -392,6 +392,7 @@ class CreateVideoRequest(_message.Message):
     REQUEST_SCOPE_FIELD_NUMBER: _builtins.int
     GENERATE_AUDIO_FIELD_NUMBER: _builtins.int
     PERSON_GENERATION_FIELD_NUMBER: _builtins.int
+    SOURCE_SHA256_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Public model id. Required."""
     prompt: _builtins.str
@@ -427,6 +428,10 @@ class CreateVideoRequest(_message.Message):
     person_generation: _builtins.str
     """Which people may be shown, where the upstream lets one choose: `allow_all`, `allow_adult` or `dont_allow`; empty for the
     upstream's default.
+    """
+    source_sha256: _builtins.bytes
+    """In place of `source_video_id`: the SHA-256 of the clip to extend, which was made here for the same key. INVALID_ARGUMENT on
+    `source_video_id` when there is no such clip.
     """
     @_builtins.property
     def input_images(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.InputImage]:
@@ -466,10 +471,11 @@ class CreateVideoRequest(_message.Message):
         request_scope: _builtins.str = ...,
         generate_audio: _builtins.bool | None = ...,
         person_generation: _builtins.str = ...,
+        source_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio", "_seed", b"_seed", "deadline_time", b"deadline_time", "generate_audio", b"generate_audio", "seed", b"seed", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio", "_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "generate_audio", b"generate_audio", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "person_generation", b"person_generation", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio", "_seed", b"_seed", "api_key_id", b"api_key_id", "aspect_ratio", b"aspect_ratio", "deadline_time", b"deadline_time", "duration_seconds", b"duration_seconds", "generate_audio", b"generate_audio", "input_images", b"input_images", "metadata", b"metadata", "model_id", b"model_id", "negative_prompt", b"negative_prompt", "person_generation", b"person_generation", "prompt", b"prompt", "request_id", b"request_id", "request_scope", b"request_scope", "resolution", b"resolution", "seed", b"seed", "size", b"size", "source_sha256", b"source_sha256", "source_video_id", b"source_video_id", "webhook_secret", b"webhook_secret", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generate_audio: _TypeAlias = _typing.Literal["generate_audio"]  # noqa: Y015
     _WhichOneofArgType__generate_audio: _TypeAlias = _typing.Literal["_generate_audio", b"_generate_audio"]  # noqa: Y015

@@ -159,3 +159,14 @@ def test_a_logger_made_before_the_configuration_obeys_it(capsys: pytest.CaptureF
     log.info("late", st="plain")
     (entry,) = entries(capsys)
     assert entry["st"] == "[redacted]"
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "://", "a://b "])
+def test_a_long_text_is_redacted_in_time_that_grows_with_it(piece: str) -> None:
+    """With a search that begins anew at each letter, 200 KB of one word would take minutes."""
+    text = piece * (200_000 // len(piece))
+    assert redact(text) == text
+
+
+def test_the_scheme_of_a_url_may_end_a_long_word() -> None:
+    assert redact("w" * 100 + "https://name:pass@host/") == "w" * 100 + "https://[redacted]@host/"

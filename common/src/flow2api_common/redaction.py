@@ -19,8 +19,9 @@ _SECRET_NAME = re.compile(
 _QUOTE = r"[\"']"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # A URL with credentials: only the host stays. First, so that no later pattern cuts it in two.
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^/\s@'\"<>]+@"), rf"\1{REDACTED}@"),
+    # A URL with credentials: only the host stays. First, so that no later pattern cuts it in two. The scheme is
+    # bounded, lest each letter of a long word begins a search to its end.
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^/\s@'\"<>]+@"), rf"\1{REDACTED}@"),
     # The session cookie of docs/upstream/flow.md, section 1, whole or in its numbered parts.
     (re.compile(r"(next-auth\.session-token(?:\.\d+)?\s*[=:]\s*)[^;\s,'\"]+", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=\-]+", re.IGNORECASE), rf"\1{REDACTED}"),

@@ -8,6 +8,7 @@ from flow2api_testing.folders import (
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
+from flow2api_testing.garbage import pytest_collection_finish
 from flow2api_testing.own_redis import own_redis
 from flow2api_testing.pool_time import pool_time
 from flow2api_testing.pool_watch import pool_watch
@@ -34,6 +35,7 @@ __all__ = [
     "pool_watch",
     "postgres_server",
     "postgres_url",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",

@@ -85,10 +85,11 @@ async def test_a_stream_that_does_not_end_is_told_and_ended(world: Any) -> None:
     await asyncio.wait_for(world.generation.image_cancelled.wait(), 10)
 
 
-async def test_events_that_can_be_resumed_just_end(world: Any) -> None:
+async def test_events_that_can_be_resumed_end_at_once(world: Any) -> None:
     world.generation.videos["video_1"] = video_pb2.Video(video_id="video_1", version=1, api_key_id="key_1")
+    settings = world.with_settings(drain_timeout=timedelta(minutes=10))
     async with httpx.AsyncClient(headers=KEY, timeout=20) as client:
-        async with running_gateway(world.settings) as service:
+        async with running_gateway(settings) as service:
             request = client.build_request("GET", f"{service.address}/v1/videos/video_1/events")
             answer = await client.send(request, stream=True)
             reading = asyncio.create_task(answer.aread())

@@ -65,8 +65,8 @@ class GatewaySettings(
 
     heartbeat_interval: Duration = timedelta(seconds=12)
     """Quiet time in a stream after which a comment is sent."""
-    drain_timeout: Duration = timedelta(seconds=5)
-    """How long answers that are under way may go on when the gateway ends."""
+    drain_timeout: Duration = timedelta(seconds=20)
+    """How long answers that are under way may go on when the gateway ends; streams that can be resumed end at once."""
     request_head_timeout: Duration = timedelta(seconds=20)
     """How long a connection may take to send the head of a request; then it is cut."""
     request_body_pause: Duration = timedelta(seconds=30)

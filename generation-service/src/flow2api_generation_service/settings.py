@@ -100,5 +100,5 @@ class GenerationServiceSettings(
     """How often a replica looks whether settings or routes were changed on another one."""
     model_gone_pause: Duration = timedelta(days=1)
     """How long a route stays off whose model the upstream knows nowhere; then the next request tries it again."""
-    shutdown_grace: Duration = timedelta(seconds=10)
+    shutdown_grace: Duration = timedelta(seconds=20)
     """How long calls and pictures in flight may go on after the stop signal."""

@@ -35,7 +35,7 @@ class EventStream(Response):
     The iterator is closed when the client goes, which cancels the RPC that it reads. An error after the first byte is
     an event rendered by ``render_error``, then the stream closes. ``heartbeat_bytes``, a comment
     unless the protocol needs something else, are sent after every quiet ``heartbeat``. One that ``can_be_resumed``
-    just ends when the gateway does: its client goes on elsewhere after the last event that it has seen.
+    just ends as soon as the gateway begins to: its client goes on elsewhere after the last event that it has seen.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature.
         """Answer the request; returns when the stream is over or its client gone."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with departure_watch(receive, self._drain) as departure:
+        async with departure_watch(receive, self._drain, can_be_resumed=self._can_be_resumed) as departure:
             try:
                 await self._send_all(send, departure)
             except Flow2APIError as error:

@@ -18,9 +18,11 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def departure_watch(receive: Receive, drain: Drain) -> AsyncIterator[asyncio.Future[Departure]]:
+async def departure_watch(
+    receive: Receive, drain: Drain, *, can_be_resumed: bool = False
+) -> AsyncIterator[asyncio.Future[Departure]]:
     """A future that is done when the client has gone or the gateway ends. The body must have been read to its end."""
-    with drain.attend() as departure:
+    with drain.attend(can_be_resumed=can_be_resumed) as departure:
         watcher = asyncio.create_task(_set_when_gone(receive, departure), name="client-presence")
         try:
             yield departure

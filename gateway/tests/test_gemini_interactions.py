@@ -106,6 +106,7 @@ async def test_a_picture_is_made_found_again_and_edited(google: Any, world: Any)
     content = base64.b64decode(interaction.steps[-1].content[0].data)
     assert Image.open(io.BytesIO(content)).format == "JPEG"
     again = await google.interactions.get(interaction.id)
+    assert (interaction.usage is None, again.usage is None) == (False, True)
     assert base64.b64decode(again.steps[-1].content[0].data) == content
     await google.interactions.create(model=IMAGE, input="now blue", previous_interaction_id=interaction.id)
     first, second = world.generation.image_requests

@@ -89,7 +89,7 @@ async def made_picture(gateway: Gateway, new: NewInteraction, made: MadePictures
     reference = InteractionReference(
         new.model, media_id=image.media.media_id, by_uri=new.form.by_uri, image_format=new.form.image_format
     )
-    return await picture_interaction(gateway, image.media, reference, made.usage, text=image.text)
+    return await picture_interaction(gateway, image.media, reference, usage=made.usage, text=image.text)
 
 
 async def picture_events(

@@ -105,7 +105,7 @@ async def get_interaction(
         answer = await gateway.peers.generation.GetMedia(
             generation_service_pb2.GetMediaRequest(media_id=reference.media_id, api_key_id=key_id)
         )
-    document = await picture_interaction(gateway, answer.media, reference, image_pb2.Usage())
+    document = await picture_interaction(gateway, answer.media, reference)
     if stream == "true":
         return _stream(gateway, _replayed(document), after=last_event_id)
     return json_response(document)

@@ -68,9 +68,14 @@ def clip_head(video: video_pb2.Video, reference: InteractionReference, status: s
 
 
 async def picture_interaction(
-    gateway: Gateway, media: media_pb2.Media, reference: InteractionReference, usage: image_pb2.Usage, *, text: str = ""
+    gateway: Gateway,
+    media: media_pb2.Media,
+    reference: InteractionReference,
+    *,
+    usage: image_pb2.Usage | None = None,
+    text: str = "",
 ) -> dict[str, Any]:
-    """The interaction of a picture, which is always over."""
+    """The interaction of a picture, which is always over; without ``usage`` where nobody knows any more."""
     content: dict[str, Any] = {"type": "image", "mime_type": media.content_type}
     wanted = PictureFormat(reference.image_format) if reference.image_format else None
     if reference.by_uri:
@@ -80,11 +85,13 @@ async def picture_interaction(
     else:
         content["data"] = await _encoded(gateway, media)
     words = [{"type": "text", "text": text.strip()}] if text.strip() else []
-    return {
+    document = {
         **_head(reference, "completed", media.create_time, media.create_time),
         "steps": [{"type": "model_output", "content": [*words, content]}],
-        "usage": interaction_usage(usage, output="image"),
     }
+    if usage is not None:
+        document["usage"] = interaction_usage(usage, output="image")
+    return document
 
 
 def interaction_usage(usage: image_pb2.Usage, *, output: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ CLIP_BYTES = 50_000_000
 PICTURE_BYTES = 10_000_000
 _CLIP_MODEL = "veo_3_1_t2v_fast_landscape"
 _PICTURE_MODEL = "gemini-3.1-flash-image-square"
+_FIELDS = {"model": _PICTURE_MODEL, "prompt": "a frame of gold", "response_format": "url"}
 _BLOCK_BYTES = 256 * 1024
 _TIMEOUT_SECONDS = 240.0
 _BOUNDARY = "flow2api-bench-7f1c"
@@ -33,6 +36,14 @@ _CHANNELS = 3
 
 Client = Callable[[asyncio.Barrier], Coroutine[Any, Any, int]]
 """One client; waits at the barrier for the others half way, and gives how many bytes of its own it moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The body of an edit."""
+
+    content_type: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +62,16 @@ async def measure_traffic(folder: Path, *, clients: int = CLIENTS) -> dict[str, 
     system = await asyncio.to_thread(context.__enter__)
     try:
         path = await _clip_path(system)
-        upload = _edit_request(_noisy_picture(PICTURE_BYTES))
+        picture = _noisy_picture(PICTURE_BYTES)
         fetched = await _together(system, [_fetcher(system, path)] * clients)
-        await _together(system, [_uploader(system, upload)])
-        sent = await _together(system, [_uploader(system, upload)] * clients)
+        sent = await _sent_together(system, _edit_form(picture), clients)
+        sent_as_json = await _sent_together(system, _edit_json(picture), clients)
     finally:
         await asyncio.to_thread(context.__exit__, None, None, None)
     return {
         f"{clients} clients fetch clips of {CLIP_BYTES / 1e6:.0f} MB": fetched,
         f"{clients} clients send pictures of {PICTURE_BYTES / 1e6:.0f} MB": sent,
+        f"{clients} clients send them inside of JSON": sent_as_json,
     }
 
 
@@ -115,6 +127,12 @@ async def _together(system: System, clients: Sequence[Client]) -> TrafficMemory:
     )
 
 
+async def _sent_together(system: System, edit: Edit, clients: int) -> TrafficMemory:
+    """The same edit from all of them, after it was made once."""
+    await _together(system, [_uploader(system, edit)])
+    return await _together(system, [_uploader(system, edit)] * clients)
+
+
 def _fetcher(system: System, path: str) -> Client:
     """Fetches the file; from its first block on, when all others have theirs."""
 
@@ -139,15 +157,16 @@ def _fetcher(system: System, path: str) -> Client:
     return fetch
 
 
-def _uploader(system: System, body: bytes) -> Client:
+def _uploader(system: System, edit: Edit) -> Client:
     """Sends an edit; its last block, when all others have sent all but theirs."""
+    body = edit.body
 
     async def send(barrier: asyncio.Barrier) -> int:
         reader, writer = await _connection(system)
         try:
             head = (
                 f"POST /v1/images/edits HTTP/1.1\r\n{_head(system)}"
-                f"content-type: multipart/form-data; boundary={_BOUNDARY}\r\ncontent-length: {len(body)}\r\n\r\n"
+                f"content-type: {edit.content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
             )
             writer.write(head.encode())
             last = len(body) - 100
@@ -184,15 +203,21 @@ def _noisy_picture(size_bytes: int) -> bytes:
     return output.getvalue()
 
 
-def _edit_request(picture: bytes) -> bytes:
-    """The form of an edit."""
-    fields = {"model": _PICTURE_MODEL, "prompt": "a frame of gold", "response_format": "url"}
+def _edit_form(picture: bytes) -> Edit:
+    """The picture as a file of a form."""
     parts = [
         f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
+        for name, value in _FIELDS.items()
     ]
     file_head = (
         f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="image"; filename="noise.png"\r\n'
         "content-type: image/png\r\n\r\n"
     )
-    return b"".join([*parts, file_head.encode(), picture, f"\r\n--{_BOUNDARY}--\r\n".encode()])
+    body = b"".join([*parts, file_head.encode(), picture, f"\r\n--{_BOUNDARY}--\r\n".encode()])
+    return Edit(f"multipart/form-data; boundary={_BOUNDARY}", body)
+
+
+def _edit_json(picture: bytes) -> Edit:
+    """The picture as a data URL."""
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
+    return Edit("application/json", json.dumps({"image": url, **_FIELDS}).encode())

@@ -6,6 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
+from threading import Lock
 from typing import Final
 
 _PIECE_BYTES: Final = 1024 * 1024
@@ -37,16 +38,21 @@ class FileBytes:
 
 
 class FileBytesWriter:
-    """Makes a temporary file without a name; it is gone with its last reference, also when the process ends."""
+    """Makes a temporary file without a name; it is gone with its last reference, also when the process ends.
+
+    Giving up while a thread still writes is safe: what it was to add after that is an error of its own.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- closed by `finish` or `discard`
+        self._lock = Lock()
 
     def write(self, data: bytes) -> None:
-        """Add a piece. Blocks, as files do. Raises OSError."""
+        """Add a piece. Blocks, as files do. Raises OSError; ValueError after `finish` or `discard`."""
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        with self._lock:
+            while view:
+                view = view[self._file.write(view) :]
 
     def finish(self) -> FileBytes:
         """What was written. Nothing can be added any more."""
@@ -57,7 +63,8 @@ class FileBytesWriter:
 
     def discard(self) -> None:
         """Give up what was written; does nothing after `finish`."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
 
 
 def pieces_of(content: bytes | FileBytes, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:

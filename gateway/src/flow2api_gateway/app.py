@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from flow2api_common.byte_turns import ByteTurns
 from flow2api_common.errors import Flow2APIError, InvalidArgument, NotFound, RequestError
 from flow2api_common.logs import get_logger
 from flow2api_gateway.admin import (
@@ -113,6 +114,7 @@ def build_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
+    app.state.body_turns = ByteTurns(gateway.settings.json_bytes_at_once)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Flow2APIError, _on_error)

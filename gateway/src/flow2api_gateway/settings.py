@@ -58,6 +58,9 @@ class GatewaySettings(
 
     large_pictures_at_once: Annotated[int, Field(gt=0)] = 4
     """How many large input pictures are in memory at a time, on their way to the store; further ones wait on disk."""
+    json_bytes_at_once: Annotated[int, Field(gt=0)] = 32 << 20
+    """Bytes of large JSON bodies (above 1 MiB) that are read at a time, each of which takes about twice its size in
+    memory; further ones wait in temporary files (``TMPDIR``). A body above this is read alone."""
 
     allow_http_images: bool = False
     """Whether remote pictures may come over plain http."""

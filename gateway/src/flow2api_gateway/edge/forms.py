@@ -23,6 +23,7 @@ from flow2api_gateway.edge.bodies import (
     read_json_object,
     validated,
 )
+from flow2api_gateway.edge.kept_pictures import NO_PICTURES, PicturePlaces
 from flow2api_gateway.edge.uploaded_files import UploadedFile, close_at_the_end, uploaded_file
 
 MULTIPART: Final = "multipart/form-data"
@@ -58,12 +59,14 @@ async def read_form(request: Request, max_bytes: int) -> dict[str, Any]:
     return _nested(form)
 
 
-async def read_json_or_form(request: Request, model: type[ModelT], max_bytes: int) -> ModelT:
+async def read_json_or_form(
+    request: Request, model: type[ModelT], max_bytes: int, *, pictures: PicturePlaces = NO_PICTURES
+) -> ModelT:
     """The typed request of a body in either form; the errors are those of `read_form`, `read_json_object` and
     `validated`."""
     if is_form(request):
         return validated(model, await read_form(request, max_bytes), strict=False)
-    return validated(model, await read_json_object(request, max_bytes), strict=True)
+    return validated(model, await read_json_object(request, max_bytes, pictures=pictures), strict=True)
 
 
 def _nested(form: FormData) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from flow2api_common.logs import get_logger
 from flow2api_common.request_context import REQUEST_ID_HEADER, incoming_request
 from flow2api_gateway.edge.answer_headers import noting_headers
 from flow2api_gateway.edge.bodies import nul_character
+from flow2api_gateway.edge.kept_pictures import keeping_pictures
 from flow2api_gateway.edge.patience import Patience, timed_receive
 from flow2api_gateway.edge.responses import json_response
 from flow2api_gateway.edge.uploaded_files import closing_uploaded_files
@@ -59,6 +60,7 @@ class RequestScope:
             incoming_request(_context_headers(scope)) as request_id,
             noting_headers() as noted_headers,
             closing_uploaded_files(),
+            keeping_pictures(),
         ):
             answer = _Answer(scope, send, request_id, noted_headers, self._default_headers)
             await answer.run(self._app, timed_receive(receive, self._patience))

@@ -17,6 +17,7 @@ from flow2api_common.errors import FieldViolation, InvalidArgument, NotFound
 from flow2api_common.grpc_client import rpc_errors
 from flow2api_common.logs import get_logger
 from flow2api_common.media_types import image_mime_type
+from flow2api_gateway.edge.kept_pictures import KeptPicture, kept_picture
 from flow2api_gateway.edge.uploaded_files import UploadedFile
 from flow2api_gateway.generation.picture_metadata import DamagedPicture, without_metadata
 from flow2api_proto.generation.v1 import generation_service_pb2, media_pb2
@@ -38,23 +39,29 @@ log = get_logger(__name__)
 class PictureSource:
     """Where an input picture comes from: one of ``url``, ``content``, ``file``, ``media_id``.
 
-    ``param`` is the client's path to it. An ``implied`` one was not named by this request but found in the
-    conversation; it is left out when it cannot be had.
+    ``param`` is the client's path to it; a ``url`` may be the name of a `KeptPicture`. An ``implied`` one was not named
+    by this request but found in the conversation; it is left out when it cannot be had.
     """
 
     param: str
     url: str = ""
     content: bytes = field(default=b"", repr=False)
-    file: UploadedFile | None = None
+    file: UploadedFile | KeptPicture | None = None
     media_id: str = ""
     role: media_pb2.InputImageRole.ValueType = media_pb2.INPUT_IMAGE_ROLE_UNSPECIFIED
     implied: bool = False
 
     @property
+    def waiting_file(self) -> UploadedFile | KeptPicture | None:
+        """The file in which it waits to be taken; nothing when it is in memory or elsewhere."""
+        return self.file or kept_picture(self.url)
+
+    @property
     def size_bytes(self) -> int:
         """How large it is as the client sent it; 0 when it is not here yet."""
-        if self.file is not None:
-            return self.file.size_bytes
+        file = self.waiting_file
+        if file is not None:
+            return file.size_bytes
         return len(self.content) or (len(self.url) if self.url.startswith(_DATA_URL) else 0)
 
 
@@ -98,8 +105,8 @@ async def _resolved(gateway: Gateway, source: PictureSource) -> PictureSource:
     if source.media_id:
         return await _stored(gateway, source)
     content = source.content
-    if source.file is not None:
-        content = await source.file.take()
+    if (file := source.waiting_file) is not None:
+        content = await file.take()
     elif not content:
         if source.url.startswith(_DATA_URL):
             content = await decode_data_url(source.url, param=source.param)

@@ -13,12 +13,20 @@ from typing import Any
 import orjson
 
 from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.edge.kept_pictures import PicturePlaces
 from flow2api_gateway.edge.uploaded_files import UploadedFile
 from flow2api_gateway.generation.pictures import PictureSource
 from flow2api_proto.generation.v1 import media_pb2
 
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _URL = re.compile(r"^(https?://|data:)", re.IGNORECASE)
+
+
+def places_of_references(*members: str) -> PicturePlaces:
+    """Where pictures are in documents that have one or a list of them under each of these names."""
+    items = [item for member in members for item in (member, f"{member}[]")]
+    forms = ("", ".image_url", ".image_url.url", ".url", ".url.url")
+    return PicturePlaces(data_urls=tuple(f"{item}{form}" for item in items for form in forms))
 
 
 def reference_of(value: Any, param: str) -> Any:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flow2api_common.byte_turns import ByteTurns
 from flow2api_common.clock import Clock
 from flow2api_common.database import Database
 from flow2api_common.errors import DependencyUnavailable, InvalidArgument, NotFound
@@ -15,7 +16,6 @@ from flow2api_common.ids import new_id
 from flow2api_common.logs import get_logger
 from flow2api_common.media_store import MediaStore, media_key
 from flow2api_generation_service.input_media import needed_input_media
-from flow2api_generation_service.media.byte_turns import ByteTurns
 from flow2api_generation_service.media.input_pictures import InputPicture, TooManyBytes, received, whole
 from flow2api_generation_service.media.models import MediaRow
 from flow2api_generation_service.media.pictures import SAFE_INPUTS, NotAPicture, Picture, as_input, look_at

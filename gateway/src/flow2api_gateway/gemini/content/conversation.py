@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flow2api_common.errors import InvalidArgument
+from flow2api_gateway.edge.kept_pictures import kept_picture
 from flow2api_gateway.gemini.content.schemas import Blob, Content, GenerateContentRequest, Part
 from flow2api_gateway.gemini.file_uris import uri_source
 from flow2api_gateway.generation.pictures import PictureSource, decode_base64
@@ -99,6 +100,8 @@ def inline_source(blob: Blob, param: str, *, implied: bool = False) -> PictureSo
             f"{param}.mimeType", f"Unsupported MIME type: {blob.mime_type[:60]}. Pictures are taken.",
             reason="INVALID_IMAGE",
         )  # fmt: skip
+    if (kept := kept_picture(blob.data)) is not None:
+        return PictureSource(param=f"{param}.data", file=kept, implied=implied)
     try:
         content = decode_base64(blob.data)
     except (binascii.Error, ValueError) as exc:

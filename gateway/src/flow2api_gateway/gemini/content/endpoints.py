@@ -24,7 +24,7 @@ from flow2api_gateway.gemini.content.content_to_grpc import CONTENT_FIELDS, cont
 from flow2api_gateway.gemini.content.conversation import read_contents
 from flow2api_gateway.gemini.content.framing import BLANK, ArrayFraming, EventFraming, Framing, written_error
 from flow2api_gateway.gemini.content.grpc_to_content import ContentAnswer
-from flow2api_gateway.gemini.content.schemas import GenerateContentRequest
+from flow2api_gateway.gemini.content.schemas import CONTENT_PICTURES, GenerateContentRequest
 from flow2api_gateway.gemini.dialect import EXPRESS_MODELS, VERTEX_MODELS, speaks_vertex
 from flow2api_gateway.gemini.documents import GOOGLE_ERRORS, streams
 from flow2api_gateway.gemini.keys import GoogleKeyDep
@@ -115,12 +115,14 @@ async def _read(
     request: Request, gateway: Gateway, model_id: str, api_key: access_service_pb2.ApiKey, *, method: str
 ) -> tuple[image_pb2.GenerateImageRequest, ContentAnswer]:
     """The checked request, and how it is to be answered."""
-    body = await read_json(request, GenerateContentRequest, gateway.settings.max_body_bytes)
+    body = await read_json(request, GenerateContentRequest, gateway.settings.max_body_bytes, pictures=CONTENT_PICTURES)
     model = await usable_model(gateway.catalog, api_key, model_id)
     check_makes(model, model_pb2.MODALITY_IMAGE, method=method)
     require_contents(body.contents, "contents")
     form = content_form(body, model_id)
     order = await asyncio.to_thread(read_contents, body)
+    # Long conversations need not wait for the picture with us.
+    body.contents.clear()
     with client_fields(CONTENT_FIELDS):
         sources = order.pictures_for(model.max_input_images)
         asked = partial(

@@ -5,8 +5,16 @@ Protobuf JSON: both spellings of every name are taken. Source: docs/upstream/goo
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+
+from flow2api_gateway.edge.kept_pictures import PicturePlaces
+
+CONTENT_PICTURES: Final = PicturePlaces(
+    base64=("contents[].parts[].inlineData.data", "contents[].parts[].inline_data.data")
+)
 
 
 class ProtoJson(BaseModel):

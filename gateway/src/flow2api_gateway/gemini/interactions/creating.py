@@ -32,7 +32,7 @@ from flow2api_gateway.gemini.interactions.interaction_to_grpc import (
     picture_request,
 )
 from flow2api_gateway.gemini.interactions.references import InteractionReference
-from flow2api_gateway.gemini.interactions.schemas import CreateInteractionRequest
+from flow2api_gateway.gemini.interactions.schemas import INPUT_PICTURES, CreateInteractionRequest
 from flow2api_gateway.generation.images import MadePictures, collect_images
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import follow_video
@@ -53,11 +53,13 @@ class NewInteraction:
 
 async def read_interaction(request: Request, gateway: Gateway, api_key: access_service_pb2.ApiKey) -> NewInteraction:
     """Read and check the body; pictures are fetched. Raises InvalidArgument, NotFound, PermissionDenied."""
-    body = await read_json(request, CreateInteractionRequest, gateway.settings.max_body_bytes)
+    body = await read_json(request, CreateInteractionRequest, gateway.settings.max_body_bytes, pictures=INPUT_PICTURES)
     name = body.model.removeprefix("models/")
     model = await usable_model(gateway.catalog, api_key, name)
     form = interaction_form(body, model)
     order = await asyncio.to_thread(read_input, body)
+    # A long input need not wait for the picture with us.
+    body.input = ""
     common: dict[str, Any] = {
         "api_key_id": api_key.api_key_id,
         "request_id": idempotency_key(request),

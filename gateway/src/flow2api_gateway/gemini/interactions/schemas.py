@@ -5,9 +5,15 @@ Source: docs/upstream/google-official.md, section 6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
+
+from flow2api_gateway.edge.kept_pictures import PicturePlaces
+
+INPUT_PICTURES: Final = PicturePlaces(
+    base64=("input.data", "input[].data", "input.content[].data", "input[].content[].data")
+)
 
 
 class Snake(BaseModel):

@@ -31,7 +31,11 @@ from flow2api_gateway.gemini.videos.predict_to_grpc import (
     clip_sources,
     the_instance,
 )
-from flow2api_gateway.gemini.videos.schemas import FetchPredictOperationRequest, PredictLongRunningRequest
+from flow2api_gateway.gemini.videos.schemas import (
+    PREDICT_PICTURES,
+    FetchPredictOperationRequest,
+    PredictLongRunningRequest,
+)
 from flow2api_gateway.generation.pictures import input_images
 from flow2api_gateway.generation.videos import create_video, get_video
 from flow2api_gateway.openai.documents import takes_json
@@ -56,7 +60,9 @@ router: Final = APIRouter(tags=["gemini"])
 )
 async def predict_long_running(request: Request, model_id: str, api_key: GoogleKeyDep, gateway: GatewayDep) -> Response:
     """Accepts a job and answers the name of its operation; it is durable then."""
-    body = await read_json(request, PredictLongRunningRequest, gateway.settings.max_body_bytes)
+    body = await read_json(
+        request, PredictLongRunningRequest, gateway.settings.max_body_bytes, pictures=PREDICT_PICTURES
+    )
     model = await usable_model(gateway.catalog, api_key, model_id)
     check_makes(model, model_pb2.MODALITY_VIDEO, method="predictLongRunning")
     sources = await asyncio.to_thread(clip_sources, the_instance(body))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from flow2api_common.errors import InvalidArgument
@@ -150,8 +151,7 @@ def _source(image: VeoImage, param: str, role: media_pb2.InputImageRole.ValueTyp
     encoded = image.bytes_base64_encoded or image.image_bytes
     blob = Blob(mime_type=image.mime_type or "", data=encoded) if encoded else image.inline_data
     if blob is not None:
-        source = inline_source(blob, param)
-        return PictureSource(param=source.param, content=source.content, role=role)
+        return replace(inline_source(blob, param), role=role)
     uri = image.file_uri or image.uri or image.gcs_uri
     if not uri:
         raise InvalidArgument.of(param, "The picture is missing: give 'bytesBase64Encoded'.", reason="INVALID_IMAGE")

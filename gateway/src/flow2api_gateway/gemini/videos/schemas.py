@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from flow2api_gateway.edge.kept_pictures import PicturePlaces
 from flow2api_gateway.gemini.content.schemas import Blob, ProtoJson
+
+_IMAGES: Final = ("image", "lastFrame", "last_frame", "referenceImages[].image", "reference_images[].image")
+_BYTES: Final = (
+    "bytesBase64Encoded",
+    "bytes_base64_encoded",
+    "imageBytes",
+    "image_bytes",
+    "inlineData.data",
+    "inline_data.data",
+)
+PREDICT_PICTURES: Final = PicturePlaces(
+    base64=tuple(f"instances[].{image}.{encoded}" for image in _IMAGES for encoded in _BYTES)
+)
 
 
 class VeoImage(ProtoJson):

@@ -26,7 +26,7 @@ from flow2api_gateway.openai.chat.chat_to_grpc import CHAT_FIELDS, check_values,
 from flow2api_gateway.openai.chat.conversation import Conversation, read_conversation
 from flow2api_gateway.openai.chat.grpc_to_chat import ChatAnswer
 from flow2api_gateway.openai.chat.image_chat import image_chunks, image_completion
-from flow2api_gateway.openai.chat.schemas import ChatCompletionRequest
+from flow2api_gateway.openai.chat.schemas import CHAT_PICTURES, ChatCompletionRequest
 from flow2api_gateway.openai.chat.video_chat import video_chunks, video_completion
 from flow2api_gateway.openai.documents import answers, takes_json
 from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope, link_to
@@ -43,9 +43,11 @@ router: Final = APIRouter(tags=["chat"])
 )
 async def create_chat_completion(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """The result as Markdown; with ``stream`` the progress comes as ``reasoning_content`` before it."""
-    chat = await read_json(request, ChatCompletionRequest, gateway.settings.max_body_bytes)
+    chat = await read_json(request, ChatCompletionRequest, gateway.settings.max_body_bytes, pictures=CHAT_PICTURES)
     model = await usable_model(gateway.catalog, api_key, chat.model)
     conversation = read_conversation(chat.messages)
+    # Long conversations need not wait for the picture with us.
+    chat.messages.clear()
     check_values(chat, conversation, model)
     answer = ChatAnswer(model=chat.model, includes_usage=chat.includes_usage)
     with client_fields(CHAT_FIELDS):

@@ -5,9 +5,19 @@ Source: docs/upstream/openai.md, section 6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from flow2api_gateway.edge.kept_pictures import PicturePlaces
+
+CHAT_PICTURES: Final = PicturePlaces(
+    data_urls=(
+        "messages[].content[].image_url.url",
+        "messages[].content[].image_url",
+        "messages[].content[].file.file_data",
+    )
+)
 
 
 class ChatMessage(BaseModel):

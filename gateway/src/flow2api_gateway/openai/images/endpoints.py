@@ -34,7 +34,7 @@ from flow2api_gateway.openai.images.images_to_grpc import (
     image_request,
 )
 from flow2api_gateway.openai.images.job_answers import answer_with_job
-from flow2api_gateway.openai.images.schemas import ImageEditRequest, ImageGenerationRequest
+from flow2api_gateway.openai.images.schemas import EDIT_PICTURES, ImageEditRequest, ImageGenerationRequest
 from flow2api_gateway.openai.requests import error_event, idempotency_key, idempotency_scope
 from flow2api_proto.generation.v1 import model_pb2
 
@@ -71,7 +71,7 @@ async def create_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep
 )
 async def edit_image(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Like generations, from one to sixteen pictures."""
-    body = await read_json_or_form(request, ImageEditRequest, gateway.settings.max_body_bytes)
+    body = await read_json_or_form(request, ImageEditRequest, gateway.settings.max_body_bytes, pictures=EDIT_PICTURES)
     model = await usable_model(gateway.catalog, api_key, body.model)
     sources = edit_sources(body)
     return await _answer(request, gateway, body, model, sources, api_key.api_key_id, kind="image_edit")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from flow2api_gateway.edge.uploaded_files import UploadedFile
+from flow2api_gateway.openai.picture_references import places_of_references
+
+EDIT_PICTURES: Final = places_of_references("image", "images")
 
 
 class ImageGenerationRequest(BaseModel):

@@ -24,7 +24,7 @@ from flow2api_gateway.openai.documents import answers, takes_json_or_form
 from flow2api_gateway.openai.requests import idempotency_key, idempotency_scope, link_to
 from flow2api_gateway.openai.videos.grpc_to_videos import video_list, video_object
 from flow2api_gateway.openai.videos.list_filters import states_of, time_of, words_of
-from flow2api_gateway.openai.videos.schemas import VideoCreateRequest
+from flow2api_gateway.openai.videos.schemas import CREATE_PICTURES, VideoCreateRequest
 from flow2api_gateway.openai.videos.videos_to_grpc import (
     CREATE_FIELDS,
     check_video_values,
@@ -56,7 +56,9 @@ _ORDERS: Final = {"desc": video_pb2.VIDEO_ORDER_UNSPECIFIED, "asc": video_pb2.VI
 )
 async def create(request: Request, api_key: ApiKeyDep, gateway: GatewayDep) -> Response:
     """Accepts a job and answers it as ``queued``; it is durable then."""
-    body = await read_json_or_form(request, VideoCreateRequest, gateway.settings.max_body_bytes)
+    body = await read_json_or_form(
+        request, VideoCreateRequest, gateway.settings.max_body_bytes, pictures=CREATE_PICTURES
+    )
     model = await usable_model(gateway.catalog, api_key, body.model)
     source_video_id = referred_video(body)
     sources = [] if source_video_id else reference_sources(body)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, SecretStr
+
+from flow2api_gateway.openai.picture_references import places_of_references
+
+CREATE_PICTURES: Final = places_of_references("input_reference", "reference_images", "last_frame")
 
 
 class VideoCreateRequest(BaseModel):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from flow2api_generation_service.media.byte_turns import ByteTurns
+from flow2api_common.byte_turns import ByteTurns
 
 
 class Work:

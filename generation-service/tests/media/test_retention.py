@@ -192,8 +192,9 @@ class TestSweep:
         here = shelf()
         await here.put("known")
         await here.store.put(media_key("orphan", "video/mp4"), b"clip", content_type="video/mp4")
+        await here.store.put("media/uploads/given-up/8388608", b"piece", content_type="application/octet-stream")
         await here.sweep.run_once()
-        assert await here.left() == {"known", "orphan"}
+        assert await here.left() == {"known", "orphan", "8388608"}
         here.ahead = 2 * DAY
         await here.sweep.run_once()
         assert await here.left() == {"known"}

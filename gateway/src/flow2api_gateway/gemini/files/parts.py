@@ -19,7 +19,7 @@ class UploadParts:
     """Pieces by the offset at which they begin. Any replica may take any piece.
 
     Those of an upload that is given up are removed by the replica that took them, when it next takes one after the
-    ticket has expired.
+    ticket has expired. If that one is gone, the generation service sweeps them away with media that have no row.
     """
 
     def __init__(self, store: MediaStore) -> None:
@@ -74,4 +74,4 @@ def wrong_offset() -> InvalidArgument:
 
 
 def _key(upload_id: str, offset: int) -> str:
-    return f"uploads/{upload_id}/{offset}"
+    return f"media/uploads/{upload_id}/{offset}"
